@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP side of the daemon. */
+#ifndef API_API_H
+#define API_API_H
+
+#include "base/attr.h"
+#include "base/fault.h"
+#include "core/pool.h"
+#include "core/scheduler.h"
+#include "core/settings.h"
+
+struct api;
+struct review_fetcher;
+struct token_management;
+
+struct api_parts { /* borrowed */
+	const struct settings *settings;
+	struct pool *pool;
+	struct scheduler *scheduler;
+	struct token_management *token_management;
+	struct review_fetcher *review_fetcher; /* may be NULL in tests */
+	/* 0 while the database answers; asked on a worker by /ready and /health. */
+	int (*check_database)(void *arg, struct fault *f);
+	void *arg;
+};
+/* Listens. -1 FAULT_INPUT: the address is taken or not ours (names it and the cure). */
+MUST_CHECK int api_start(const struct api_parts *parts, struct api **ret, struct fault *f);
+unsigned api_port(const struct api *api); /* the real one when API_PORT is 0 */
+/* Stops accepting and answers what is under way, for at most drain_ms; streams are ended. */
+void api_drain(struct api *api, int64_t drain_ms);
+void api_stop(struct api *api); /* after api_drain; joins; NULL is fine */
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of routes: one row per method and path, with its scope and handler. The server, the OpenAPI
+ * page and the tests read the same table. Resource files (clients.c, tokens.c, reviews.c …) each define
+ * one `const struct route x_routes[]` ended by a zero row; routes.c lists them.
+ */
+#ifndef API_ROUTE_H
+#define API_ROUTE_H
+
+#include "api/request.h"
+
+enum route_mode { ROUTE_INLINE = 1, ROUTE_WORKER };
+typedef int route_fn(struct request *req, struct fault *f);
+
+struct route {
+	const char *method;
+	const char *path;    /* "/token-management/tokens/{branch_id}" */
+	unsigned scope;      /* bits of enum key_scope, any of which will do; 0: no key needed */
+	enum route_mode mode;
+	route_fn *handle;
+	route_fn *worker;    /* ROUTE_INLINE only: where REQUEST_TO_WORKER leads */
+	const char *summary; /* one line for the API page */
+};
+
+enum route_outcome { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_ENCODING };
+struct route_match {
+	const struct route *route;
+	struct name_value params[REQUEST_PARAMS_MAX];
+	size_t n_params;
+	char allow[64]; /* ROUTE_NO_METHOD: for the Allow header */
+};
+/*
+ * Pure. path is the raw path without the query; parameters are percent-decoded into scratch, which must
+ * hold strlen(path) + 1 bytes and outlive *ret. A decoded '/' stays inside its parameter.
+ */
+enum route_outcome route_find(const char *method, const char *path, char *scratch,
+	struct route_match *ret);
+
+extern const struct route health_routes[], client_routes[], connect_routes[], token_routes[],
+	job_routes[], review_routes[], nested_routes[];
+
+#endif

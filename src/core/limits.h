@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every fixed limit on what a peer can make us hold. */
+#ifndef CORE_LIMITS_H
+#define CORE_LIMITS_H
+
+#define LIMIT_HEADER_BYTES (16 * 1024)
+#define LIMIT_BODY_BYTES (1024 * 1024)
+#define LIMIT_REQUEST_MS 30000 /* to send a whole request */
+#define LIMIT_IDLE_MS 120000   /* keep-alive without a request */
+#define LIMIT_LIST_DEFAULT 50
+#define LIMIT_LIST_MAX 500
+#define LIMIT_BRANCH_ID_BYTES 255
+#define LIMIT_CLIENT_ID_BYTES 255
+#define LIMIT_CLIENT_SECRET_BYTES 512
+#define LIMIT_URL_BYTES 2048
+#define LIMIT_EMAIL_BYTES 254 /* RFC 5321 section 4.5.3.1.3 */
+#define LIMIT_NAME_BYTES 255
+#define LIMIT_ACCESS_TOKEN_BYTES (16 * 1024)
+#define LIMIT_TOKEN_RESPONSE_BYTES (256 * 1024)
+#define LIMIT_GOOGLE_PAGE_BYTES (8 * 1024 * 1024)
+#define LIMIT_RESPONSE_BYTES (64 * 1024 * 1024) /* one buffered answer; larger ones stream */
+
+#endif

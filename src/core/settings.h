@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every setting of the daemon, defined once in the table of settings.c: key, type, default, unit,
+ * bounds, help. --help, the man page and the documentation come from that table. Flags win over
+ * environment, environment over the file of --config. The result is an immutable snapshot.
+ */
+#ifndef CORE_SETTINGS_H
+#define CORE_SETTINGS_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+struct settings {
+	/* HTTP */
+	const char *api_host;
+	int64_t api_port;
+	int64_t api_workers;         /* HTTP threads */
+	int64_t api_max_connections; /* API_MAX_CONNECTIONS, 4096 */
+	bool api_auth;
+	const char *public_url;      /* no trailing slash */
+	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
+	/* Storage */
+	const char *database_url;
+	const char *vault_key_file;
+	/* Google: resolved; MOCK_GOOGLE_API and explicit addresses are already applied */
+	bool mock_google_api;
+	const char *google_auth_url, *google_token_url, *google_revoke_url;
+	const char *google_accounts_url, *google_locations_url, *google_reviews_url;
+	const char *google_notifications_url;
+	const char *google_client_id;        /* NULL: none */
+	struct secret google_client_secret;  /* empty: none */
+	int64_t google_requests_per_minute;
+	/* Tokens */
+	int64_t token_refresh_margin_ms, token_refresh_lease_ms;
+	/* Reviews */
+	int64_t review_sync_interval_ms, review_full_sync_interval_ms, review_retention_ms;
+	/* Retry */
+	int64_t retry_max_retries, retry_initial_backoff_ms, retry_max_backoff_ms;
+	double retry_backoff_multiplier;
+	/* Sinks */
+	const char *kafka_bootstrap_servers; /* NULL: no Kafka */
+	const char *webhook_url;             /* NULL: none */
+	struct secret webhook_secret;
+	enum log_level log_level;
+};
+
+/*
+ * Reads flags (argv: --key=value or --key value, key in any case with '-' or '_'), the environment and
+ * the file named by --config. argv[0] is skipped; envp is NULL-terminated. *ret is the caller's, freed
+ * with settings_free. -1 FAULT_INPUT: the key, the value (never a secret's), the bounds and a suggestion
+ * (the nearest known key for a misspelt one).
+ */
+MUST_CHECK int settings_load(int argc, char *const argv[], char *const envp[],
+	struct settings **ret, struct fault *f);
+void settings_free(struct settings *s);
+void settings_freep(struct settings **s);
+
+/* The text behind `serve --help`: every setting with default, unit, bounds and meaning. */
+void settings_help(struct buf *ret);
+
+#endif
