@@ -13,11 +13,11 @@
 #define AUTO(drop) __attribute__((cleanup(drop)))
 
 /* Hands a pointer on and empties the variable, so that its AUTO cleanup finds nothing to do. */
-#define TAKE(p)                                                                                    \
-	({                                                                                         \
-		__typeof__(p) take_ = (p);                                                         \
-		(p) = NULL;                                                                        \
-		take_;                                                                             \
+#define TAKE(p)                            \
+	({                                 \
+		__typeof__(p) take_ = (p); \
+		(p) = NULL;                \
+		take_;                     \
 	})
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

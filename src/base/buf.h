@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A growing byte buffer with a stated maximum and a sticky failure: append freely, check once with
- * buf_failed(). Passing the maximum keeps what was there and refuses the rest. A wiped buffer zeroes
- * all memory that it ever held, also when it grows.
+ * buf_failed(). Passing the maximum keeps what was there and refuses the rest. A wiped buffer
+ * zeroes all memory that it ever held, also when it grows.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -22,7 +22,7 @@ void clock_sleep_ms(int64_t ms);
 void clock_use(const struct clock_source *source);
 
 /* "2026-01-31T12:00:00Z", or with ".123" when the milliseconds are not zero. UTC, always Z. */
-#define CLOCK_TEXT_SIZE 32
+#define CLOCK_TEXT_SIZE 96 /* room for what gcc fears a year might be */
 const char *clock_format_ms(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);
 
 /*

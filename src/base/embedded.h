@@ -6,8 +6,9 @@
 #include "base/attr.h"
 
 struct embedded_file {
-	const char *name;          /* path below the folder that was embedded */
-	const unsigned char *data; /* NUL behind the last byte, so that text can be used as a string */
+	const char *name; /* path below the folder that was embedded */
+	const unsigned char
+		*data; /* NUL behind the last byte, so that text can be used as a string */
 	size_t len;
 	const char *etag; /* quoted */
 };

@@ -8,7 +8,8 @@
 #define HASH_SHA256_SIZE 32
 #define HASH_BLAKE2B_SIZE 32
 
-void hash_init(void); /* starts libsodium, draws the table key; aborts when it cannot. Idempotent. */
+void hash_init(
+	void); /* starts libsodium, draws the table key; aborts when it cannot. Idempotent. */
 /* For tables in memory: SipHash-2-4 under a key drawn at start, so peers cannot aim at a bucket. */
 uint64_t hash_table_key(const void *bytes, size_t len);
 /* The same on every machine and at every start: for jitter. Not for tables. */

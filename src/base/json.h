@@ -16,7 +16,8 @@
 
 void json_start(void); /* before the first parse, before threads; idempotent */
 
-/* *ret is owned by the caller (json_drop). -1 FAULT_INPUT with line, column and what was expected. */
+/* *ret is owned by the caller (json_drop). -1 FAULT_INPUT with line, column and what was expected.
+ */
 MUST_CHECK int json_parse(const char *bytes, size_t len, json_t **ret, struct fault *f);
 void json_drop(json_t **j); /* for AUTO */
 
@@ -36,13 +37,14 @@ struct json_out {
 void json_open(struct json_out *o, char bracket);  /* '{' or '[' */
 void json_close(struct json_out *o, char bracket); /* '}' or ']' */
 void json_key(struct json_out *o, const char *key);
-void json_put_text(struct json_out *o, const char *text); /* NULL writes null; bad UTF-8 becomes U+FFFD */
+void json_put_text(
+	struct json_out *o, const char *text); /* NULL writes null; bad UTF-8 becomes U+FFFD */
 void json_put_bytes(struct json_out *o, const char *bytes, size_t len);
 void json_put_int(struct json_out *o, int64_t value);
 void json_put_double(struct json_out *o, double value);
 void json_put_bool(struct json_out *o, bool value);
 void json_put_null(struct json_out *o);
-void json_put_time(struct json_out *o, int64_t wall_ms);  /* RFC 3339; 0 or less writes null */
+void json_put_time(struct json_out *o, int64_t wall_ms); /* RFC 3339; 0 or less writes null */
 void json_put_raw(struct json_out *o, const char *json, size_t len); /* JSON already made */
 
 /* Member shorthands: key and value in one call. */

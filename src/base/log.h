@@ -24,13 +24,15 @@ struct log_field {
 #define F_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .number = (int64_t)(v)})
 #define F_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_BOOL, .number = (v)})
 /* kind, text and origin of a fault: what a boundary adds when it logs one. */
-#define F_FAULT(f)                                                                                 \
-	F_STR("kind", fault_kind_name((f)->kind)), F_STR("cause", (f)->text),                      \
+#define F_FAULT(f)                                                            \
+	F_STR("kind", fault_kind_name((f)->kind)), F_STR("cause", (f)->text), \
 		F_STR("file", (f)->file), F_INT("line", (f)->line)
 
-#define log_event(level, event, ...)                                                               \
-	log_write((level), (event), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1,            \
-		sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) / sizeof(struct log_field) - 1)
+#define log_event(level, event, ...)                                                    \
+	log_write((level), (event), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1, \
+		sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) /                \
+				sizeof(struct log_field) -                              \
+			1)
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 void log_set_level(enum log_level least);

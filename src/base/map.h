@@ -14,10 +14,13 @@ struct map {
 #define MAP_INIT ((struct map){0})
 
 void *map_get(const struct map *m, const void *key, size_t len); /* borrowed; NULL: not there */
-void *map_put(struct map *m, const void *key, size_t len, void *value); /* copies key; returns the value replaced, or NULL */
-void *map_remove(struct map *m, const void *key, size_t len);    /* the value taken out, or NULL */
-/* Calls each() for all entries in no order; each() must not change the map. Stops when it answers non-zero. */
-int map_each(const struct map *m, int (*each)(void *arg, const void *key, size_t len, void *value), void *arg);
+void *map_put(struct map *m, const void *key, size_t len,
+	void *value); /* copies key; returns the value replaced, or NULL */
+void *map_remove(struct map *m, const void *key, size_t len); /* the value taken out, or NULL */
+/* Calls each() for all entries in no order; each() must not change the map. Stops when it answers
+ * non-zero. */
+int map_each(const struct map *m, int (*each)(void *arg, const void *key, size_t len, void *value),
+	void *arg);
 void map_drop(struct map *m); /* frees the table, not the values */
 
 #endif
