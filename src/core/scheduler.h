@@ -16,6 +16,10 @@ struct timer {
 
 struct scheduler;
 struct scheduler *scheduler_new(void);
+/* Tests with a fake clock: one without a thread, whose due timers run when asked. */
+struct scheduler *scheduler_new_manual(void);
+/* Fires all that is due now, on the caller's thread; ms until the next one, -1 when none is armed. */
+int64_t scheduler_run_due(struct scheduler *s);
 /* Arms or moves the timer. Any thread. */
 void scheduler_arm(struct scheduler *s, struct timer *t, int64_t due_mono_ms);
 /*

@@ -27,6 +27,7 @@ struct settings {
 	const char *vault_key_file;
 	/* Google: resolved; MOCK_GOOGLE_API and explicit addresses are already applied */
 	bool mock_google_api;
+	const char *simulator_url; /* SIMULATOR_URL: where MOCK_GOOGLE_API points */
 	const char *google_auth_url, *google_token_url, *google_revoke_url;
 	const char *google_accounts_url, *google_locations_url, *google_reviews_url;
 	const char *google_notifications_url;
@@ -49,9 +50,10 @@ struct settings {
 
 /*
  * Reads flags (argv: --key=value or --key value, key in any case with '-' or '_'), the environment and
- * the file named by --config. argv[0] is skipped; envp is NULL-terminated. *ret is the caller's, freed
- * with settings_free. -1 FAULT_INPUT: the key, the value (never a secret's), the bounds and a suggestion
- * (the nearest known key for a misspelt one).
+ * the file named by --config. argv[0] is skipped; envp is NULL-terminated; an empty value counts as not
+ * given. Secrets are refused as flags, since every user of the machine can read a command line. *ret is
+ * the caller's, freed with settings_free. -1 FAULT_INPUT: the key, the value (never a secret's), the
+ * bounds and a suggestion (the nearest known key for a misspelt one).
  */
 MUST_CHECK int settings_load(int argc, char *const argv[], char *const envp[],
 	struct settings **ret, struct fault *f);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "Did you mean …?": the known word nearest to a misspelt one. Pure, no allocation. */
+#ifndef CORE_NEAREST_H
+#define CORE_NEAREST_H
+
+#include "base/attr.h"
+
+/* Single-character edits (insert, delete, replace, swap of neighbours) from a to b; case and '-' against
+ * '_' do not count. Only the first 64 bytes are looked at. */
+size_t nearest_edits(const char *a, const char *b);
+
+struct nearest {
+	const char *word; /* what was typed */
+	const char *best; /* NULL: nothing is near enough to be meant */
+	size_t edits;
+};
+#define NEAREST(typed) ((struct nearest){.word = (typed)})
+
+/* Keeps the candidate (borrowed) when it is nearer than what was offered before. */
+void nearest_offer(struct nearest *n, const char *candidate);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What settings mean for each other, once each has its own value. */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "core/settings_table.h"
+
+static size_t index_of(const char *key)
+{
+	unsigned name;
+
+	return (size_t)(setting_find(key, strlen(key), &name) - settings_table);
+}
+
+static bool is_given(const struct setting_given *given, const char *key)
+{
+	return given[index_of(key)].rank != SETTING_DEFAULT;
+}
+
+static int64_t usable_cores(void)
+{
+	int64_t most = settings_table[index_of("API_WORKERS")].max;
+	cpu_set_t cores;
+	int64_t n = 1;
+
+	/* Not the machine's cores: a container or taskset may have given us fewer. */
+	if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+		n = CPU_COUNT(&cores);
+	return n < 1 ? 1 : n > most ? most : n;
+}
+
+static int both_or_neither(
+	const struct setting_given *given, const char *a, const char *b, struct fault *f)
+{
+	bool has_a = is_given(given, a);
+	const char *there = has_a ? a : b;
+	const char *lacking = has_a ? b : a;
+
+	if (has_a == is_given(given, b))
+		return 0;
+	return fault_input(f, lacking, "%s is set (%s) but %s is not: give both, or neither", there,
+		given[index_of(there)].from, lacking);
+}
+
+static int check_host(const struct settings *s, struct fault *f)
+{
+	const char *host = s->api_host;
+	size_t len = strlen(host);
+
+	if (strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%") !=
+			len ||
+		text_starts(host, "http:") || text_starts(host, "https:"))
+		return fault_input(f, "API_HOST",
+			"API_HOST=%.60s must be an IP address or a host name without scheme, path "
+			"or "
+			"blanks; try 127.0.0.1",
+			host);
+	if (strchr(host, ':') != NULL && strchr(host, ':') == strrchr(host, ':'))
+		return fault_input(f, "API_HOST",
+			"API_HOST=%.60s bears a port: give the address alone and set API_PORT",
+			host);
+	return 0;
+}
+
+static int check_auth(const struct settings *s, struct fault *f)
+{
+	if (s->api_auth || settings_is_loopback(s->api_host, strlen(s->api_host)))
+		return 0;
+	return fault_input(f, "API_AUTH",
+		"API_AUTH=off is accepted only while API_HOST is loopback, and API_HOST is %.60s: "
+		"set API_AUTH=on, or API_HOST=127.0.0.1",
+		s->api_host);
+}
+
+static int check_database(const struct settings *s, struct fault *f)
+{
+	const char *url = s->database_url;
+
+	if (text_starts(url, "sqlite:") && url[strlen("sqlite:")] != '\0')
+		return 0;
+	if (text_starts(url, "postgresql://") || text_starts(url, "postgres://"))
+		return 0;
+	return fault_input(f, "TOKEN_MANAGEMENT_DATABASE_URL",
+		"TOKEN_MANAGEMENT_DATABASE_URL must be sqlite:PATH or postgresql://...; try "
+		"sqlite:var/review-fetcher.db");
+}
+
+static int check_backoff(const struct settings *s, struct fault *f)
+{
+	if (s->retry_initial_backoff_ms <= s->retry_max_backoff_ms)
+		return 0;
+	return fault_input(f, "RETRY_INITIAL_BACKOFF_MS",
+		"RETRY_INITIAL_BACKOFF_MS=%" PRId64 " is above RETRY_MAX_BACKOFF_MS=%" PRId64
+		"; try RETRY_MAX_BACKOFF_MS=%" PRId64,
+		s->retry_initial_backoff_ms, s->retry_max_backoff_ms, s->retry_initial_backoff_ms);
+}
+
+static int check_webhook(const struct setting_given *given, struct fault *f)
+{
+	return both_or_neither(given, "WEBHOOK_URL", "WEBHOOK_SECRET", f);
+}
+
+static void point_at_simulator(struct settings *s, const struct setting_given *given)
+{
+	for (size_t i = 0; i < settings_table_len; i++) {
+		const struct setting *row = &settings_table[i];
+		AUTO(buf_drop) struct buf url = BUF_INIT(8192);
+
+		if (row->mock_path == NULL || given[i].rank != SETTING_DEFAULT)
+			continue;
+		buf_addf(&url, "%s%s", s->simulator_url, row->mock_path);
+		setting_set_text(s, row, buf_text(&url));
+	}
+}
+
+static void derive_public_url(struct settings *s)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "%s://localhost:%" PRId64,
+		s->tls_cert != NULL ? "https" : "http", s->api_port != 0 ? s->api_port : 8084);
+	setting_set_text(s, &settings_table[index_of("PUBLIC_URL")], url);
+}
+
+int settings_relate(struct settings *s, const struct setting_given *given, struct fault *f)
+{
+	if (check_host(s, f) < 0 || check_auth(s, f) < 0 || check_database(s, f) < 0 ||
+		check_backoff(s, f) < 0 || both_or_neither(given, "TLS_CERT", "TLS_KEY", f) < 0 ||
+		both_or_neither(given, "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", f) < 0 ||
+		check_webhook(given, f) < 0)
+		return -1;
+	if (!is_given(given, "API_WORKERS"))
+		s->api_workers = usable_cores();
+	if (!is_given(given, "PUBLIC_URL"))
+		derive_public_url(s);
+	if (s->mock_google_api)
+		point_at_simulator(s, given);
+	return 0;
+}

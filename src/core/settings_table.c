@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/settings_table.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "core/nearest.h"
+
+/* clang-format off */
+#define AT(member) .offset = offsetof(struct settings, member)
+#define TEXT(member, most) .type = SETTING_TEXT, AT(member), .min = 1, .max = (most)
+#define NUMBER(kind, member, least, most) .type = (kind), AT(member), .min = (least), .max = (most)
+#define ADDRESS(kind, member) .type = (kind), AT(member), .min = 1, .max = LIMIT_URL_BYTES
+#define SECRET(member, most) .type = SETTING_SECRET, AT(member), .min = 1, .max = (most), .secret = true
+
+static const char http[] = "HTTP";
+static const char storage[] = "Storage";
+static const char google[] = "Google";
+static const char tokens[] = "Tokens";
+static const char reviews[] = "Reviews";
+static const char retry[] = "Retries";
+static const char sinks[] = "Events";
+static const char logging[] = "Log";
+
+const struct setting settings_table[] = {
+	{http, "API_HOST", TEXT(api_host, 255), .fallback = "127.0.0.1",
+		.meaning = "Address to listen on. Beyond loopback, put TLS in front or set TLS_CERT and TLS_KEY."},
+	{http, "API_PORT", NUMBER(SETTING_INT, api_port, 0, 65535), .fallback = "8084",
+		.meaning = "Port to listen on; 0 takes a free one and logs it."},
+	{http, "API_WORKERS", NUMBER(SETTING_INT, api_workers, 1, 256), .unit = "threads",
+		.fallback_is = "the number of cores", .meaning = "Threads that serve HTTP."},
+	{http, "API_MAX_CONNECTIONS", NUMBER(SETTING_INT, api_max_connections, 16, 65536),
+		.unit = "connections", .fallback = "4096", .meaning = "Connections served at once; further ones wait to be accepted."},
+	{http, "API_AUTH", NUMBER(SETTING_BOOL, api_auth, 0, 0), .fallback = "on",
+		.meaning = "Whether callers need an API key. off is accepted only while API_HOST is loopback."},
+	{http, "PUBLIC_URL", ADDRESS(SETTING_BASE, public_url), .plain_http = true,
+		.fallback_is = "http://localhost:8084, with the port of API_PORT, and https with TLS_CERT",
+		.meaning = "The address under which browsers reach the service: base of links and of the default redirect URI."},
+	{http, "TLS_CERT", TEXT(tls_cert, 4096),
+		.meaning = "PEM file with the certificate chain, to serve HTTPS directly. Needs TLS_KEY."},
+	{http, "TLS_KEY", TEXT(tls_key, 4096), .meaning = "PEM file with the private key of TLS_CERT."},
+
+	{storage, "TOKEN_MANAGEMENT_DATABASE_URL", {"CLIENT_DATABASE_URL", "TOKEN_DATABASE_URL"},
+		TEXT(database_url, LIMIT_URL_BYTES), .secret = true, .fallback = "sqlite:var/review-fetcher.db",
+		.meaning = "The database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME."},
+	{storage, "VAULT_KEY_FILE", TEXT(vault_key_file, 4096), .fallback = "var/vault.key",
+		.meaning = "Key ring that seals stored secrets, created with mode 0600 on first start; wider permissions are refused."},
+
+	{google, "MOCK_GOOGLE_API", NUMBER(SETTING_BOOL, mock_google_api, 0, 0), .fallback = "false",
+		.meaning = "Points every Google address that is not set explicitly at the simulator."},
+	{google, "SIMULATOR_URL", ADDRESS(SETTING_BASE, simulator_url), .fallback = "http://localhost:8085",
+		.meaning = "Where the simulator listens, for MOCK_GOOGLE_API=true."},
+	{google, "GOOGLE_AUTH_URL", ADDRESS(SETTING_ADDRESS, google_auth_url),
+		.fallback = "https://accounts.google.com/o/oauth2/v2/auth", .mock_path = "/o/oauth2/v2/auth",
+		.meaning = "Authorization endpoint, where browsers are sent to consent."},
+	{google, "GOOGLE_TOKEN_URL", ADDRESS(SETTING_ADDRESS, google_token_url),
+		.fallback = "https://oauth2.googleapis.com/token", .mock_path = "/token", .meaning = "Token endpoint."},
+	{google, "GOOGLE_REVOKE_URL", ADDRESS(SETTING_ADDRESS, google_revoke_url),
+		.fallback = "https://oauth2.googleapis.com/revoke", .mock_path = "/revoke", .meaning = "Revocation endpoint."},
+	{google, "GOOGLE_ACCOUNTS_URL", ADDRESS(SETTING_BASE, google_accounts_url),
+		.fallback = "https://mybusinessaccountmanagement.googleapis.com", .mock_path = "",
+		.meaning = "Base address of the Account Management API."},
+	{google, "GOOGLE_LOCATIONS_URL", ADDRESS(SETTING_BASE, google_locations_url),
+		.fallback = "https://mybusinessbusinessinformation.googleapis.com", .mock_path = "",
+		.meaning = "Base address of the Business Information API."},
+	{google, "GOOGLE_REVIEWS_URL", ADDRESS(SETTING_BASE, google_reviews_url),
+		.fallback = "https://mybusiness.googleapis.com", .mock_path = "", .meaning = "Base address of the reviews API (v4)."},
+	{google, "GOOGLE_NOTIFICATIONS_URL", ADDRESS(SETTING_BASE, google_notifications_url),
+		.fallback = "https://mybusinessnotifications.googleapis.com", .mock_path = "",
+		.meaning = "Base address of the Notifications API."},
+	{google, "GOOGLE_CLIENT_ID", TEXT(google_client_id, LIMIT_CLIENT_ID_BYTES),
+		.meaning = "Default OAuth app, for clients registered without their own. Needs GOOGLE_CLIENT_SECRET."},
+	{google, "GOOGLE_CLIENT_SECRET", SECRET(google_client_secret, LIMIT_CLIENT_SECRET_BYTES),
+		.meaning = "Secret of the default OAuth app."},
+	{google, "GOOGLE_REQUESTS_PER_MINUTE", NUMBER(SETTING_INT, google_requests_per_minute, 1, 1000000),
+		.unit = "requests a minute", .fallback = "300",
+		.meaning = "Budget per Google API and Cloud project, over all processes."},
+
+	{tokens, "TOKEN_REFRESH_MARGIN_SEC", NUMBER(SETTING_SECONDS, token_refresh_margin_ms, 0, 86400),
+		.unit = "seconds", .fallback = "300", .meaning = "A token with less life than this left is refreshed."},
+	{tokens, "TOKEN_REFRESH_LEASE_SEC", NUMBER(SETTING_SECONDS, token_refresh_lease_ms, 5, 600),
+		.unit = "seconds", .fallback = "30", .meaning = "Longest time that one process may hold a refresh."},
+
+	{reviews, "REVIEW_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_sync_interval_ms, 0, 2592000),
+		.unit = "seconds", .fallback = "3600", .meaning = "Quick pass per location, jittered; 0: only on request."},
+	{reviews, "REVIEW_FULL_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_full_sync_interval_ms, 0, 31536000),
+		.unit = "seconds", .fallback = "86400", .meaning = "Full pass per location; 0: only on request."},
+	{reviews, "REVIEW_RETENTION_DAYS", NUMBER(SETTING_DAYS, review_retention_ms, 0, 36500),
+		.unit = "days", .fallback = "30",
+		.meaning = "Reviews not seen for that long are read again or purged (Google's policy); 0: keep."},
+
+	{retry, "RETRY_MAX_RETRIES", NUMBER(SETTING_INT, retry_max_retries, 0, 100), .unit = "retries",
+		.fallback = "5", .meaning = "Further tries of a request that failed for a passing reason."},
+	{retry, "RETRY_INITIAL_BACKOFF_MS", NUMBER(SETTING_INT, retry_initial_backoff_ms, 1, 3600000),
+		.unit = "milliseconds", .fallback = "1000", .meaning = "Longest delay before the first retry (full jitter)."},
+	{retry, "RETRY_MAX_BACKOFF_MS", NUMBER(SETTING_INT, retry_max_backoff_ms, 1, 86400000),
+		.unit = "milliseconds", .fallback = "60000", .meaning = "Longest delay before any retry."},
+	{retry, "RETRY_BACKOFF_MULTIPLIER", NUMBER(SETTING_DECIMAL, retry_backoff_multiplier, 1, 10),
+		.fallback = "2.0", .meaning = "Growth of the delay from one retry to the next."},
+
+	{sinks, "KAFKA_BOOTSTRAP_SERVERS", TEXT(kafka_bootstrap_servers, 2048),
+		.meaning = "HOST:PORT[,…] of a Kafka cluster; not set: no Kafka."},
+	{sinks, "WEBHOOK_URL", ADDRESS(SETTING_ADDRESS, webhook_url), .secret = true,
+		.meaning = "Where events are posted, signed. Needs WEBHOOK_SECRET."},
+	{sinks, "WEBHOOK_SECRET", SECRET(webhook_secret, 512), .meaning = "Key of the events' signature."},
+
+	{logging, "LOG_LEVEL", NUMBER(SETTING_LEVEL, log_level, 0, 0), .fallback = "info",
+		.meaning = "Least level of the JSON lines on stderr: debug, info, warn or error."},
+};
+/* clang-format on */
+const size_t settings_table_len = ARRAY_LEN(settings_table);
+
+static bool spells(const char *typed, size_t len, const char *name)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = typed[i] == '-' ? '_' : (char)toupper((unsigned char)typed[i]);
+
+		if (c != name[i])
+			return false;
+	}
+	return name[len] == '\0';
+}
+
+const struct setting *setting_find(const char *name, size_t len, unsigned *ret_name)
+{
+	for (const struct setting *row = settings_table; row < settings_table + settings_table_len;
+		row++) {
+		*ret_name = 0;
+		if (spells(name, len, row->key))
+			return row;
+		for (unsigned i = 0; i < ARRAY_LEN(row->aliases) && row->aliases[i] != NULL; i++) {
+			*ret_name = i + 1;
+			if (spells(name, len, row->aliases[i]))
+				return row;
+		}
+	}
+	return NULL;
+}
+
+const char *setting_nearest(const char *name)
+{
+	struct nearest n = NEAREST(name);
+
+	for (size_t i = 0; i < settings_table_len; i++)
+		nearest_offer(&n, settings_table[i].key);
+	return n.best;
+}
+
+void setting_bounds(const struct setting *row, struct buf *ret)
+{
+	switch (row->type) {
+	case SETTING_TEXT:
+	case SETTING_SECRET:
+		buf_addf(ret, "text of %" PRId64 " to %" PRId64 " bytes without control characters",
+			row->min, row->max);
+		break;
+	case SETTING_INT:
+	case SETTING_SECONDS:
+	case SETTING_DAYS:
+		buf_addf(ret, "a whole number%s%s from %" PRId64 " to %" PRId64,
+			row->unit != NULL ? " of " : "", row->unit != NULL ? row->unit : "",
+			row->min, row->max);
+		break;
+	case SETTING_DECIMAL:
+		buf_addf(ret, "a number from %" PRId64 ".0 to %" PRId64 ".0", row->min, row->max);
+		break;
+	case SETTING_BOOL:
+		buf_add_text(ret, "on or off (also true or false, yes or no, 1 or 0)");
+		break;
+	case SETTING_LEVEL:
+		buf_add_text(ret, "debug, info, warn or error");
+		break;
+	case SETTING_BASE:
+	case SETTING_ADDRESS:
+		buf_addf(ret, "an %s address%s",
+			row->plain_http ? "http or https" : "https (http only for loopback)",
+			row->type == SETTING_BASE ? " without a query" : "");
+		break;
+	}
+}
+
+static void help_flag(const struct setting *row, struct buf *ret)
+{
+	if (row->type == SETTING_SECRET) {
+		buf_add_text(ret, "(not as a flag)");
+		return;
+	}
+	buf_add_text(ret, "--");
+	for (const char *c = row->key; *c != '\0'; c++)
+		buf_add_char(ret, *c == '_' ? '-' : (char)tolower((unsigned char)*c));
+}
+
+static void help_row(const struct setting *row, struct buf *ret)
+{
+	buf_addf(ret, "  %s  ", row->key);
+	help_flag(row, ret);
+	buf_addf(ret, "\n      %s\n      ", row->meaning);
+	if (row->aliases[0] != NULL)
+		buf_addf(
+			ret, "Also read from %s and %s.\n      ", row->aliases[0], row->aliases[1]);
+	buf_add_text(ret, "Value: ");
+	setting_bounds(row, ret);
+	if (row->fallback != NULL)
+		buf_addf(ret, ". Default: %s\n", row->fallback);
+	else
+		buf_addf(ret, ". Default: %s\n",
+			row->fallback_is != NULL ? row->fallback_is : "none");
+}
+
+void settings_help(struct buf *ret)
+{
+	const char *group = NULL;
+
+	buf_add_text(ret,
+		"Every setting can be given as a flag (--api-port=8084 or --api-port 8084), as an\n"
+		"environment variable (API_PORT=8084) or as a line KEY=value of the file named by\n"
+		"--config FILE. Flags win over the environment, the environment over the file. An\n"
+		"empty value counts as not given. Secrets are not taken from flags, since every\n"
+		"user of the machine can read a command line.\n");
+	for (size_t i = 0; i < settings_table_len; i++) {
+		if (settings_table[i].group != group)
+			buf_addf(ret, "\n%s\n", settings_table[i].group);
+		group = settings_table[i].group;
+		help_row(&settings_table[i], ret);
+	}
+}
