@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Counts what Meson's tests did: tally.py BUILD_DIR/meson-logs/testlog.json
+
+Prints "PASSED FAILED" on stdout, and on stderr the output of every program that failed. A TAP program
+counts with its cases, any other as one. A program that ran no case is a failure, and so is a run
+without programs: a test that tests nothing must not look like success. So is a program whose cases
+all passed but which ended badly, as one with a leak does.
+"""
+import json
+import re
+import sys
+
+POINT = re.compile(r"^(not )?ok\b(.*)$", re.MULTILINE)
+IS_TAP = re.compile(r"^(TAP version|1\.\.\d+)", re.MULTILINE)
+
+
+def judge(run: dict) -> tuple[int, list[str]]:
+    """Cases passed, and a sentence for each failure, of one program."""
+    name, out, good = run["name"], run.get("stdout") or "", run["result"] == "OK"
+    if not IS_TAP.search(out):
+        return (1, []) if good else (0, [f"{name}: {run['result']} (exit {run.get('returncode')})"])
+    passed, failures = 0, []
+    for is_bad, rest in POINT.findall(out):
+        if is_bad:
+            failures.append(f"{name}: {rest.strip(' -')}")
+        elif not re.search(r"# SKIP", rest, re.IGNORECASE):
+            passed += 1
+    if not failures and not good:
+        failures.append(f"{name}: {run['result']} (exit {run.get('returncode')})")
+    if passed == 0 and not failures:
+        failures.append(f"{name}: no case ran")
+    return passed, failures
+
+
+def main() -> None:
+    passed, failed = 0, 0
+    with open(sys.argv[1], encoding="utf-8") as log:
+        for line in log:
+            run = json.loads(line)
+            good, failures = judge(run)
+            passed += good
+            failed += len(failures)
+            for sentence in failures:
+                print(f"not ok: {sentence}", file=sys.stderr)
+            if failures:
+                for stream in ("stdout", "stderr"):
+                    text = (run.get(stream) or "").rstrip()
+                    lines = [t for t in text.splitlines() if not t.startswith("ok ")]
+                    print("\n".join("    " + t for t in lines[-60:]), file=sys.stderr)
+    if passed == 0 and failed == 0:
+        print("not ok: no test ran", file=sys.stderr)
+        failed = 1
+    print(passed, failed)
+
+
+main()
