@@ -6,33 +6,39 @@ import { inspect } from 'node:util';
 
 export default async function* reporter(source) {
 	const children = new Map(); // file and depth → cases that ended below the next one to end
-	const isFile = (data) => /\.test\.mjs$/.test(data.name);
+	const ran = new Map(); // file → its cases
 	let passed = 0;
 	let failed = 0;
 	for await (const { type, data } of source) {
-		if (type === 'test:stderr' || type === 'test:stdout') {
+		if (type === 'test:stderr' || type === 'test:stdout')
 			yield data.message;
-			continue;
-		}
 		if (type !== 'test:pass' && type !== 'test:fail')
 			continue;
-		const file = data.file ?? '';
-		const own = children.get(`${file} ${data.nesting + 1}`) ?? 0;
-		children.delete(`${file} ${data.nesting + 1}`);
-		children.set(`${file} ${data.nesting}`, (children.get(`${file} ${data.nesting}`) ?? 0) + 1);
-		const isContainer = own > 0 || data.details?.type === 'suite' || isFile(data);
-		if (type === 'test:pass') {
-			if (isContainer || data.skip !== undefined || data.todo !== undefined)
-				continue;
+		const file = path.basename(data.file ?? '?');
+		const depth = (n) => `${file} ${n}`;
+		const own = children.get(depth(data.nesting + 1)) ?? 0;
+		children.delete(depth(data.nesting + 1));
+		children.set(depth(data.nesting), (children.get(depth(data.nesting)) ?? 0) + 1);
+		const wasSkipped = data.skip !== undefined || data.todo !== undefined;
+		const isCase = own === 0 && data.details?.type !== 'suite' && !data.name.endsWith('.test.mjs');
+		ran.set(file, (ran.get(file) ?? 0) + (isCase && !wasSkipped ? 1 : 0));
+		if (type === 'test:fail') {
+			const { error } = data.details;
+			if (error?.failureType === 'subtestsFailed')
+				continue; // the subtest itself was reported
+			failed++;
+			ran.set(file, ran.get(file) + 1);
+			yield `not ok: ${file}: ${data.name}\n${indent(describe(error))}\n`;
+		} else if (isCase && !wasSkipped) {
 			passed++;
 			yield `ok: ${data.name} (${Math.round(data.details.duration_ms)} ms)\n`;
-			continue;
 		}
-		const { error } = data.details;
-		if (error?.failureType === 'subtestsFailed')
-			continue; // the subtest itself was reported
+	}
+	for (const [file, cases] of ran) {
+		if (cases > 0)
+			continue;
 		failed++;
-		yield `not ok: ${path.basename(file)}: ${data.name}\n${indent(describe(error))}\n`;
+		yield `not ok: ${file}: no case ran\n`;
 	}
 	yield `# ${passed} ${failed}\n`;
 }

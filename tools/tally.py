@@ -33,21 +33,31 @@ def judge(run: dict) -> tuple[int, list[str]]:
     return passed, failures
 
 
+def runs(path: str) -> list[dict]:
+    try:
+        with open(path, encoding="utf-8") as log:
+            return [json.loads(line) for line in log]
+    except FileNotFoundError:
+        return []
+
+
+def show(run: dict) -> None:
+    for stream in ("stdout", "stderr"):
+        text = (run.get(stream) or "").rstrip()
+        lines = [t for t in text.splitlines() if not t.startswith("ok ")]
+        print("\n".join("    " + t for t in lines[-60:]), file=sys.stderr)
+
+
 def main() -> None:
     passed, failed = 0, 0
-    with open(sys.argv[1], encoding="utf-8") as log:
-        for line in log:
-            run = json.loads(line)
-            good, failures = judge(run)
-            passed += good
-            failed += len(failures)
-            for sentence in failures:
-                print(f"not ok: {sentence}", file=sys.stderr)
-            if failures:
-                for stream in ("stdout", "stderr"):
-                    text = (run.get(stream) or "").rstrip()
-                    lines = [t for t in text.splitlines() if not t.startswith("ok ")]
-                    print("\n".join("    " + t for t in lines[-60:]), file=sys.stderr)
+    for run in runs(sys.argv[1]):
+        good, failures = judge(run)
+        passed += good
+        failed += len(failures)
+        for sentence in failures:
+            print(f"not ok: {sentence}", file=sys.stderr)
+        if failures:
+            show(run)
     if passed == 0 and failed == 0:
         print("not ok: no test ran", file=sys.stderr)
         failed = 1

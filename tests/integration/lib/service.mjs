@@ -121,6 +121,8 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
 	process.on(signal, () => process.exit(128));
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || process.exit(128), 1000).unref();
 
 class Program {
 	constructor(bin, args, { env, cwd, wrap = [] }) {
