@@ -44,8 +44,10 @@ typedef int db_row_fn(void *arg, const struct db_value *cols, size_t n_cols, str
 
 /*
  * Runs one statement; args[0] is $1. *ret_changed (may be NULL) is the number of rows changed.
- * each may be NULL. -1: FAULT_CONFLICT (unique or foreign key; field = the constraint's column when
- * known), FAULT_STORE (all else; retry_after_ms set when trying again can help).
+ * each may be NULL. -1: FAULT_CONFLICT (unique or foreign key; field = the constraint's first column when
+ * known), FAULT_STORE (all else; retry_after_ms set when trying again can help), FAULT_INPUT (a text
+ * is not UTF-8 or holds a NUL), FAULT_BUG (n_args is not the highest $N). After a failed statement its
+ * transaction takes no other one, as on PostgreSQL: use ON CONFLICT rather than try and see.
  */
 MUST_CHECK int db_run(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
 	db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f);
@@ -104,7 +106,12 @@ MUST_CHECK int store_migrate_down(struct store *s, int64_t to, int *ret_undone, 
  */
 MUST_CHECK int store_note_change(struct db *db, const char *kind, const char *ref, struct fault *f);
 typedef void store_change_fn(void *arg, const char *kind, const char *ref);
-/* Calls each for all changes after *cursor and moves it; -1 on the first call starts at the end. */
+/*
+ * Calls each for all changes after *cursor and moves it; -1 on the first call starts at the end. No
+ * connection is held while each runs. The newest 10,000 changes are kept; a reader further behind
+ * gets STORE_CHANGES_LOST first and must take everything as changed. Worker threads.
+ */
+#define STORE_CHANGES_LOST "lost"
 MUST_CHECK int store_read_changes(struct store *s, int64_t *cursor, store_change_fn *each, void *arg,
 	struct fault *f);
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver seam: the whole difference between one engine and another. Pool, transactions,
+ * repeats, migrations and the change feed know only this table. Inside store/ only.
+ *
+ * Engines differ in what a failed statement does to its transaction. Here the strict way holds for
+ * all: after a failed statement a transaction takes no other, and can only be rolled back.
+ */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include "store/store.h"
+
+struct db_ops;
+
+/* First member of an engine's connection. */
+struct db {
+	const struct db_ops *ops;
+	struct db *next; /* the store's list of idle connections */
+	/* Set by the engine: */
+	bool is_broken; /* not to be used again: the store closes it when it comes back */
+	bool has_lost;  /* the transaction lost against another one and may run again as a whole */
+	/* Set by the engine when a statement fails, looked at and cleared by the store: */
+	bool has_failed;
+	/* Set by the store: */
+	bool in_transaction;
+};
+
+struct db_site; /* what the connections of one store share; each engine has its own */
+
+struct db_ops {
+	enum db_engine engine;
+	const char *name;       /* scheme of its URLs, start of its migrations' names */
+	const char *find_table; /* statement that answers one row when table $1 is there */
+
+	/* address: the URL behind the scheme. Does not connect. Faults as store_open. */
+	int (*attach)(const char *address, bool exclusive, struct db_site **ret, struct fault *f);
+	void (*detach)(struct db_site *site);
+	/* *ret has ops set and is given back by close. */
+	int (*open)(struct db_site *site, struct db **ret, struct fault *f);
+	void (*close)(struct db *db);
+
+	/* A write transaction. When commit fails, rollback follows. */
+	int (*begin)(struct db *db, struct fault *f);
+	int (*commit)(struct db *db, struct fault *f);
+	void (*rollback)(struct db *db); /* of any open transaction; none is fine */
+
+	/* As db_run; the texts have been looked at. */
+	int (*run)(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
+		db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f);
+	/* Many statements without arguments, inside the open transaction. */
+	int (*script)(struct db *db, const char *sql, struct fault *f);
+	/* 0 when the engine answers. */
+	int (*ping)(struct db *db, struct fault *f);
+};
+
+extern const struct db_ops db_sqlite_ops;
+
+/* As store_open, over a given engine: for engines made up by tests. */
+MUST_CHECK int store_open_with(const struct db_ops *ops, const char *address,
+	const struct store_options *options, struct store **ret, struct fault *f);
+const struct db_ops *store_ops(const struct store *s);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Migrations are numbered from 1 without a gap: ENGINE_NNN_up.sql and, where there is a way back,
+ * …_down.sql. */
+#include "store/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/embedded.h"
+#include "store/db.h"
+
+extern const struct embedded_file store_sql[];
+
+struct step {
+	int64_t version;
+	const struct embedded_file *script;
+	bool is_done; /* false: another process was faster */
+};
+
+static const struct embedded_file *find_script(
+	const struct db_ops *ops, int64_t version, const char *direction)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_%03lld_%s.sql", ops->name, (long long)version, direction);
+	for (const struct embedded_file *file = store_sql; file->name != NULL; file++)
+		if (strcmp(file->name, name) == 0)
+			return file;
+	return NULL;
+}
+
+static int64_t binary_version(const struct db_ops *ops)
+{
+	int64_t version = 0;
+
+	while (find_script(ops, version + 1, "up") != NULL)
+		version++;
+	return version;
+}
+
+static int see_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	bool *found = arg;
+
+	(void)cols, (void)n_cols, (void)f;
+	*found = true;
+	return 1;
+}
+
+static int see_number(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	int64_t *number = arg;
+
+	(void)n_cols, (void)f;
+	*number = db_get_int(&cols[0]);
+	return 1;
+}
+
+static int read_version(struct db *db, void *arg, struct fault *f)
+{
+	bool found = false;
+	int64_t *ret = arg;
+
+	*ret = 0;
+	if (db_read(db, db->ops->find_table, see_row, &found, f, db_text("schema_migrations")) < 0)
+		return -1;
+	if (!found)
+		return 0;
+	return db_read(db, "SELECT max(version) FROM schema_migrations", see_number, ret, f);
+}
+
+int store_version(struct store *s, struct store_version *ret, struct fault *f)
+{
+	int64_t database;
+
+	if (store_use(s, read_version, &database, f) < 0)
+		return -1;
+	*ret = (struct store_version){.database = database, .binary = binary_version(store_ops(s))};
+	return 0;
+}
+
+MUST_CHECK static int read_known_version(
+	struct store *s, struct store_version *ret, struct fault *f)
+{
+	struct store_version v;
+
+	if (store_version(s, &v, f) < 0)
+		return -1;
+	if (v.database > v.binary)
+		return fault_raise(f, FAULT_CONFLICT,
+			"the database has schema %lld and this program knows up to %lld: "
+			"use the newer program",
+			(long long)v.database, (long long)v.binary);
+	*ret = v;
+	return 0;
+}
+
+/* The version is read again inside: another process may migrate at the same time. */
+static int step_up(struct db *db, void *arg, struct fault *f)
+{
+	struct step *step = arg;
+	int64_t version;
+
+	step->is_done = false;
+	if (db_exec(db,
+		    "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, "
+		    "name TEXT NOT NULL, applied_at_ms BIGINT NOT NULL)",
+		    NULL, f) < 0 ||
+		read_version(db, &version, f) < 0)
+		return -1;
+	if (version != step->version - 1)
+		return 0;
+	if (db->ops->script(db, (const char *)step->script->data, f) < 0)
+		return -1;
+	step->is_done = true;
+	return db_exec(db,
+		"INSERT INTO schema_migrations (version, name, applied_at_ms) VALUES ($1, $2, $3)",
+		NULL, f, db_int(step->version), db_text(step->script->name),
+		db_int(clock_wall_ms()));
+}
+
+static int step_down(struct db *db, void *arg, struct fault *f)
+{
+	struct step *step = arg;
+	int64_t version;
+
+	step->is_done = false;
+	if (read_version(db, &version, f) < 0)
+		return -1;
+	if (version != step->version)
+		return 0;
+	if (db->ops->script(db, (const char *)step->script->data, f) < 0)
+		return -1;
+	step->is_done = true;
+	return db_exec(db, "DELETE FROM schema_migrations WHERE version = $1", NULL, f,
+		db_int(step->version));
+}
+
+int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
+{
+	struct store_version v;
+	int applied = 0;
+
+	if (read_known_version(s, &v, f) < 0)
+		return -1;
+	for (int64_t to = v.database + 1; to <= v.binary; to++) {
+		struct step step = {to, find_script(store_ops(s), to, "up"), false};
+
+		if (store_transact(s, step_up, &step, f) < 0)
+			return -1;
+		applied += step.is_done;
+	}
+	*ret_applied = applied;
+	return 0;
+}
+
+int store_migrate_down(struct store *s, int64_t to, int *ret_undone, struct fault *f)
+{
+	struct store_version v;
+	int undone = 0;
+
+	if (read_known_version(s, &v, f) < 0)
+		return -1;
+	if (to < 0 || to > v.database)
+		return fault_raise(f, FAULT_INPUT,
+			"cannot go down to schema %lld: the database has schema %lld",
+			(long long)to, (long long)v.database);
+	for (int64_t from = v.database; from > to; from--) {
+		struct step step = {from, find_script(store_ops(s), from, "down"), false};
+
+		if (step.script == NULL)
+			return fault_raise(f, FAULT_CONFLICT,
+				"there is no way back from schema %lld", (long long)from);
+		if (store_transact(s, step_down, &step, f) < 0)
+			return -1;
+		undone += step.is_done;
+	}
+	*ret_undone = undone;
+	return 0;
+}
