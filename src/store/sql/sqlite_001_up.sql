@@ -158,7 +158,7 @@ CREATE TABLE reviews (
 	reviewer_photo_url TEXT,
 	is_anonymous INTEGER NOT NULL DEFAULT 0,
 	review_created_us INTEGER,
-	review_updated_us INTEGER,
+	review_updated_us INTEGER NOT NULL DEFAULT 0, -- 0: Google did not say
 	reply_text TEXT,
 	reply_updated_us INTEGER,
 	reply_state TEXT,
@@ -167,9 +167,12 @@ CREATE TABLE reviews (
 	created_at_ms INTEGER NOT NULL,
 	updated_at_ms INTEGER NOT NULL,
 	last_seen_ms INTEGER NOT NULL,
+	last_walk_id INTEGER NOT NULL DEFAULT 0, -- the walk that saw it last: a job counts each review once
 	deleted_at_ms INTEGER,
 	UNIQUE (location_id, review_id)
 ) STRICT;
+CREATE INDEX reviews_by_update ON reviews (review_updated_us, id);
+CREATE INDEX reviews_by_location ON reviews (location_id, review_updated_us, id);
 
 CREATE TABLE jobs (
 	id TEXT PRIMARY KEY,
@@ -196,6 +199,10 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_by_status ON jobs (status, created_at_ms);
 CREATE INDEX jobs_by_branch ON jobs (branch_id, created_at_ms);
+CREATE INDEX jobs_by_age ON jobs (created_at_ms, id);
+-- An identical job that has not ended is joined, not doubled.
+CREATE UNIQUE INDEX jobs_one_live ON jobs (branch_id, mode)
+	WHERE status IN ('queued', 'running', 'waiting') AND cancel_requested = 0;
 
 -- One listing to walk: the accounts of a job, the locations of an account, the reviews of a location.
 -- The rows of a page and its cursor move in one transaction.
@@ -205,13 +212,18 @@ CREATE TABLE job_walks (
 	kind TEXT NOT NULL,                  -- accounts, locations, reviews
 	account_id TEXT NOT NULL DEFAULT '',
 	location_id TEXT NOT NULL DEFAULT '',
-	page_token TEXT,
-	pages INTEGER NOT NULL DEFAULT 0,
-	rows_seen INTEGER NOT NULL DEFAULT 0,
+	page_token TEXT,                     -- the next page; NULL: the first
+	mark_token TEXT,                     -- an earlier page_token: meeting it again is a circle
+	pass INTEGER NOT NULL DEFAULT 1,     -- how often the listing was begun
+	pass_pages INTEGER NOT NULL DEFAULT 0,
+	pass_started_ms INTEGER NOT NULL,    -- rows seen since then were seen in this pass
+	recounts INTEGER NOT NULL DEFAULT 0, -- passes begun because the count disagreed
+	rows_seen INTEGER NOT NULL DEFAULT 0, -- in this pass
 	rows_expected INTEGER,               -- totalReviewCount
-	attempts INTEGER NOT NULL DEFAULT 0,
 	state TEXT NOT NULL,                 -- open, done, failed
 	error TEXT,
 	UNIQUE (job_id, kind, account_id, location_id)
 ) STRICT;
 CREATE INDEX job_walks_by_state ON job_walks (job_id, state, id);
+-- A location that several accounts of a job show is walked once.
+CREATE UNIQUE INDEX job_walks_one_location ON job_walks (job_id, location_id) WHERE kind = 'reviews';
