@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outgoing HTTP: one thread drives curl's multi interface, so that a thousand refreshes in flight cost
- * a thousand sockets and no threads. Redirects are never followed (RFC 6749 section 10.4: a 307 would
- * resend the secret), only http and https are spoken, and certificates are always checked.
+ * Outgoing HTTP: one thread drives curl's multi interface, so that a thousand refreshes in flight
+ * cost a thousand sockets and no threads. Redirects are never followed (RFC 6749 section 10.4: a
+ * 307 would resend the secret), only http and https are spoken, and certificates are always
+ * checked.
  *
- * No request that changes something (POST, PATCH) is ever sent twice: a refresh token that is used twice
- * looks stolen to a provider with reuse detection (RFC 9700 section 4.14.2) and costs the grant.
+ * No request that changes something (POST, PATCH) is ever sent twice: a refresh token that is used
+ * twice looks stolen to a provider with reuse detection (RFC 9700 section 4.14.2) and costs the
+ * grant.
  *
- * https_proxy, all_proxy and no_proxy of the environment hold for https to other machines, where a proxy
- * sees only the name of the host. Plain http and loopback never take a proxy.
+ * https_proxy, all_proxy and no_proxy of the environment hold for https to other machines, where a
+ * proxy sees only the name of the host. Plain http and loopback never take a proxy.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -19,44 +21,45 @@
 #include "base/secret.h"
 
 /*
- * One thread of its own. Requests reach it through a lock-free list and an eventfd, so that net_send
- * never waits for it.
+ * One thread of its own. Requests reach it through a lock-free list and an eventfd, so that
+ * net_send never waits for it.
  */
 struct net;
 
 struct net_options {
-	unsigned max_connections;      /* in all; further requests wait inside, on their own timeout; 0: any */
+	unsigned max_connections; /* in all; further requests wait inside, on their own timeout; 0:
+				     any */
 	unsigned max_host_connections; /* to one host; 0: any */
 	const char *user_agent;
 	const char *ca_file; /* NULL: the system's; tests bring their own */
 };
 
 struct net_request {
-	const char *method;         /* "GET", "POST", "PUT", "DELETE", "PATCH"; static string */
-	const char *url;            /* copied by net_send */
-	struct secret bearer;       /* Authorization: Bearer … (RFC 6750 2.1); moved */
-	struct secret basic;        /* "id:secret", both already form-encoded (RFC 6749 2.3.1); moved */
-	const char *content_type;   /* of body; static string */
-	struct buf body;            /* moved; wiped after use */
-	uint32_t timeout_ms;        /* from net_send to the end; connect has a third of it, at most 10 s */
+	const char *method;   /* "GET", "POST", "PUT", "DELETE", "PATCH"; static string */
+	const char *url;      /* copied by net_send */
+	struct secret bearer; /* Authorization: Bearer … (RFC 6750 2.1); moved */
+	struct secret basic;  /* "id:secret", both already form-encoded (RFC 6749 2.3.1); moved */
+	const char *content_type; /* of body; static string */
+	struct buf body;          /* moved; wiped after use */
+	uint32_t timeout_ms; /* from net_send to the end; connect has a third of it, at most 10 s */
 	size_t max_reply_bytes;
 };
 
 enum net_result {
 	NET_ANSWERED,    /* an HTTP status came, whatever it says */
 	NET_UNREACHABLE, /* name, connect or TLS failed: the request was surely not processed */
-	NET_BROKEN,      /* reset, truncated or timed out after sending: it may have been processed */
-	NET_TOO_LARGE,   /* the reply passed max_reply_bytes: it was processed */
-	NET_STOPPED,     /* net_stop came first */
+	NET_BROKEN,    /* reset, truncated or timed out after sending: it may have been processed */
+	NET_TOO_LARGE, /* the reply passed max_reply_bytes: it was processed */
+	NET_STOPPED,   /* net_stop came first */
 };
 
 struct net_reply {
 	enum net_result result;
-	long status;               /* 0 unless NET_ANSWERED */
-	struct buf body;           /* NET_ANSWERED only; wiped on drop; the receiver may take it by moving */
+	long status;     /* 0 unless NET_ANSWERED */
+	struct buf body; /* NET_ANSWERED only; wiped on drop; the receiver may take it by moving */
 	char content_type[96];
-	int64_t retry_after_ms;    /* Retry-After (RFC 9110 10.2.3: seconds or date); -1: none */
-	char error[160];           /* words for the operator when not NET_ANSWERED; no secret, no query */
+	int64_t retry_after_ms; /* Retry-After (RFC 9110 10.2.3: seconds or date); -1: none */
+	char error[160]; /* words for the operator when not NET_ANSWERED; no secret, no query */
 };
 
 /* On the net thread, exactly once a request; must not block; *reply is dropped when it returns. */
@@ -67,39 +70,42 @@ MUST_CHECK int net_start(const struct net_options *options, struct net **ret, st
 void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void *arg);
 unsigned net_in_flight(const struct net *n);
 /*
- * Ends all requests with NET_STOPPED; every one has been answered when it returns. The thread goes on to
- * answer later requests with NET_STOPPED, so that workers which still run need no flag. Not from the net
- * thread. NULL is fine.
+ * Ends all requests with NET_STOPPED; every one has been answered when it returns. The thread goes
+ * on to answer later requests with NET_STOPPED, so that workers which still run need no flag. Not
+ * from the net thread. NULL is fine.
  */
 void net_stop(struct net *n);
 /* Stops if need be, joins, frees. When nobody can call net_send any more. NULL is fine. */
 void net_free(struct net *n);
 
-/* Appends "&key=value" (no '&' at the start), form-encoded: a blank is '+' (RFC 6749 appendix B). */
+/* Appends "&key=value" (no '&' at the start), form-encoded: a blank is '+' (RFC 6749 appendix B).
+ */
 void net_form_add(struct buf *form, const char *key, const char *value, size_t len);
 /*
- * Appends key=value to a URL with '?' or '&' as needed; a blank is %20, which every reader of a query
- * takes. The URL has no fragment (net_url_check).
+ * Appends key=value to a URL with '?' or '&' as needed; a blank is %20, which every reader of a
+ * query takes. The URL has no fragment (net_url_check).
  */
 void net_url_add(struct buf *url, const char *key, const char *value);
 
 enum net_url_policy { NET_URL_PROVIDER, NET_URL_REDIRECT };
 /*
- * Checks an address from outside: absolute, https (http only for localhost, 127.0.0.0/8, [::1]), ASCII, no
- * user info, no fragment, no dot at the end of the host, at most LIMIT_URL_BYTES (RFC 6749 3.1 and 3.1.2,
- * RFC 9700 2.6). A redirect address may hold neither a '*' nor a ".." segment, which lenient matching at
- * a provider could turn into another address (RFC 9700 4.1). -1 FAULT_INPUT on `field`.
+ * Checks an address from outside: absolute, https (http only for localhost, 127.0.0.0/8, [::1]),
+ * ASCII, no user info, no fragment, no dot at the end of the host, at most LIMIT_URL_BYTES (RFC
+ * 6749 3.1 and 3.1.2, RFC 9700 2.6). A redirect address may hold neither a '*' nor a ".." segment,
+ * which lenient matching at a provider could turn into another address (RFC 9700 4.1). -1
+ * FAULT_INPUT on `field`.
  */
-MUST_CHECK int net_url_check(const char *url, enum net_url_policy policy, const char *field, struct fault *f);
+MUST_CHECK int net_url_check(
+	const char *url, enum net_url_policy policy, const char *field, struct fault *f);
 
 /*
- * An even-paced budget (GCRA): starts are spaced 60000 / per_minute ms apart; after a quiet time up to
- * `burst` of them may come at once, so that no minute sees more than per_minute + burst - 1. Pure: the
- * caller locks and gives the time (monotonic ms).
+ * An even-paced budget (GCRA): starts are spaced 60000 / per_minute ms apart; after a quiet time up
+ * to `burst` of them may come at once, so that no minute sees more than per_minute + burst - 1.
+ * Pure: the caller locks and gives the time (monotonic ms).
  */
 struct net_budget {
-	int64_t interval_us;     /* between two starts */
-	int64_t next_us;         /* when the next start is due if all so far had been evenly spaced */
+	int64_t interval_us; /* between two starts */
+	int64_t next_us;     /* when the next start is due if all so far had been evenly spaced */
 	int64_t paused_until_us; /* no start before */
 	int64_t burst;
 };
@@ -107,7 +113,8 @@ struct net_budget {
 void net_budget_init(struct net_budget *b, int64_t per_minute, int64_t burst);
 /* Takes one start: 0 now, or how many ms to wait before it (the start is reserved). */
 int64_t net_budget_take(struct net_budget *b, int64_t now_ms);
-/* After a 429: no start before until_ms, and no burst then. Starts reserved before are not moved. */
+/* After a 429: no start before until_ms, and no burst then. Starts reserved before are not moved.
+ */
 void net_budget_pause(struct net_budget *b, int64_t until_ms);
 
 #endif
