@@ -34,7 +34,8 @@ struct name_value {
 /*
  * A body made while it is sent. fill appends the next piece; it runs on a worker, one call at a time.
  * It answers STREAM_MORE (call again when this piece is sent), STREAM_WAIT with *ret_wait_ms (call
- * again after that time), STREAM_END, or -1: the stream breaks off and the fault is logged.
+ * again after that time), STREAM_END, or -1: the stream breaks off and the fault is logged. Fill may look
+ * at the request that it answers; close may not: the request can be gone by then.
  */
 enum stream_step { STREAM_MORE, STREAM_WAIT, STREAM_END };
 struct stream {
@@ -74,8 +75,9 @@ struct request {
 	char id[24];                            /* request_id */
 	char remote[64];
 	struct answer answer;
-	struct field_error errors[REQUEST_ERRORS_MAX];
+	struct field_error *errors;             /* up to REQUEST_ERRORS_MAX, by request_error */
 	size_t n_errors;
+	struct request_copy *copies;            /* of request_text, wiped with the request */
 	struct task task;                       /* the server's, and a pending handler's to use */
 	void *server;                           /* the server's own side of it */
 };

@@ -12,6 +12,11 @@
 enum route_mode { ROUTE_INLINE = 1, ROUTE_WORKER };
 typedef int route_fn(struct request *req, struct fault *f);
 
+/* Ways past the key, added to a route's scope. */
+#define ROUTE_ANY_KEY 0xffu        /* whatever scopes the key has */
+#define ROUTE_OR_LOOPBACK (1u << 16) /* or a peer on this machine that is no proxy */
+#define ROUTE_OR_TICKET (1u << 17)   /* or ?ticket=, which the handler checks */
+
 struct route {
 	const char *method;
 	const char *path;    /* "/token-management/tokens/{branch_id}" */
@@ -28,6 +33,7 @@ struct route_match {
 	struct name_value params[REQUEST_PARAMS_MAX];
 	size_t n_params;
 	char allow[64]; /* ROUTE_NO_METHOD: for the Allow header */
+	bool open;      /* ROUTE_NO_METHOD: some route of this path needs no key */
 };
 /*
  * Pure. path is the raw path without the query; parameters are percent-decoded into scratch, which must
@@ -35,6 +41,8 @@ struct route_match {
  */
 enum route_outcome route_find(const char *method, const char *path, char *scratch,
 	struct route_match *ret);
+/* Calls each() for every route, in the order of the tables. */
+void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 
 extern const struct route health_routes[], client_routes[], connect_routes[], token_routes[],
 	job_routes[], review_routes[], nested_routes[];

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /token-management/clients: the branches and their Google connections. Never a secret in an answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/path.h"
+#include "api/route.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define NOT_FOUND "Client not found or inactive"
+
+/* What every answer about a client begins with; the names are the original's. */
+static void write_identity(struct json_out *out, const struct client *c)
+{
+	json_add_int(out, "client_id", c->id);
+	json_add_text(out, "client_oauth_id", c->client_oauth_id);
+	json_add_int(out, "branch_id", c->id);
+	json_add_text(out, "branch_identifier", c->branch_id);
+	json_add_text(out, "email", c->workspace_email);
+	json_add_text(out, "workspace_name", c->workspace_name);
+	json_add_text(out, "redirect_uri", c->redirect_uri);
+	json_add_time(out, "created_at", c->created_at_ms);
+}
+
+static void write_words(struct json_out *out, const char *key, const char *words)
+{
+	json_key(out, key);
+	if (words == NULL) {
+		json_put_null(out);
+		return;
+	}
+	json_open(out, '[');
+	for (words += strspn(words, " "); *words; words += strspn(words, " ")) {
+		const size_t len = strcspn(words, " ");
+		json_put_bytes(out, words, len);
+		words += len;
+	}
+	json_close(out, ']');
+}
+
+static void write_state(struct json_out *out, const struct client *c)
+{
+	json_add_time(out, "updated_at", c->updated_at_ms);
+	json_add_text(out, "provider", c->provider);
+	json_add_bool(out, "is_active", c->is_active);
+	json_add_text(out, "status", c->status);
+	json_add_text(out, "status_reason", c->status_reason);
+	write_words(out, "granted_scopes", c->granted_scopes);
+	write_words(out, "missing_scopes", c->missing_scopes);
+	json_add_time(out, "expires_at", c->expires_at_ms);
+	json_add_time(out, "last_refreshed_at", c->last_refreshed_at_ms);
+	json_add_time(out, "next_refresh_at", c->next_refresh_at_ms);
+}
+
+static int register_client(struct request *req, struct fault *f)
+{
+	AUTO(json_drop) json_t *body = NULL;
+	AUTO(client_done) struct client c = {0};
+
+	if (request_json(req, &body, f) < 0)
+		return -1;
+	const struct client_input in = {
+		.client_id = request_field_text(req, body, "client_id", 1, LIMIT_CLIENT_ID_BYTES, false),
+		.client_secret =
+			request_field_text(req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
+		.redirect_uri = request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
+		.branch_id = request_field_text(req, body, "branch_id", 1, LIMIT_BRANCH_ID_BYTES, true),
+		.workspace_email =
+			request_field_text(req, body, "workspace_email", 3, LIMIT_EMAIL_BYTES, true),
+		.workspace_name =
+			request_field_text(req, body, "workspace_name", 1, LIMIT_NAME_BYTES, true),
+	};
+	const struct actor who = request_actor(req);
+	if (request_check(req, f) < 0 ||
+		request_sees(req, in.branch_id, "This key is bound to other branches: use one that covers "
+						"this branch_id, or one that is not bound", f) < 0 ||
+		clients_register(request_tokens(req), &in, &who, &c, f) < 0)
+		return -1;
+
+	struct json_out out = answer_json(req);
+	req->answer.status = 201;
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", "Client created successfully");
+	write_identity(&out, &c);
+	json_close(&out, '}');
+	return 0;
+}
+
+/* ---- reading ---- */
+
+int path_client(struct request *req, struct client *ret, struct fault *f)
+{
+	int64_t id;
+
+	if (path_id(req, "id", &id, f) < 0 || clients_get(request_tokens(req), id, ret, f) < 0)
+		return -1;
+	return request_sees(req, ret->branch_id, NOT_FOUND, f);
+}
+
+static int get_client(struct request *req, struct fault *f)
+{
+	AUTO(client_done) struct client c = {0};
+
+	if (path_client(req, &c, f) < 0)
+		return -1;
+	struct json_out out = answer_json(req);
+	write_identity(&out, &c);
+	write_state(&out, &c);
+	json_close(&out, '}');
+	return 0;
+}
+
+/* The cursor is the last id that was given, in a form that invites nobody to build one. */
+static int64_t read_cursor(struct request *req, const char *cursor)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT(64);
+	int64_t id;
+
+	if (cursor == NULL)
+		return 0;
+	if (text_base64url_decode(cursor, strlen(cursor), &text) == 0 && !buf_failed(&text) &&
+		text_parse_int(buf_text(&text), &id) == 0 && id > 0)
+		return id;
+	request_error(req, "query", "cursor",
+		"is not one of ours: give next_cursor of the previous answer unchanged, or leave it out");
+	return 0;
+}
+
+static void write_cursor(struct json_out *out, int64_t id)
+{
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(64);
+	char text[24];
+
+	if (id == 0) {
+		json_add_null(out, "next_cursor");
+		return;
+	}
+	snprintf(text, sizeof(text), "%lld", (long long)id);
+	text_base64url(&cursor, text, strlen(text));
+	json_add_text(out, "next_cursor", buf_text(&cursor));
+}
+
+static const char *read_status(struct request *req)
+{
+	static const char *const known[] = {"pending", "connected", "expiring", "degraded",
+		"needs_reconnect", "revoking", "revoked", "inactive"};
+	const char *status = request_query(req, "status");
+
+	for (size_t i = 0; status && i < ARRAY_LEN(known); i++)
+		if (strcmp(status, known[i]) == 0)
+			return status;
+	if (status)
+		request_error(req, "query", "status",
+			"is not known: give pending, connected, expiring, degraded, needs_reconnect, revoking, "
+			"revoked or inactive");
+	return NULL;
+}
+
+static const char *read_search(struct request *req)
+{
+	const char *q = request_query(req, "q");
+
+	if (q && strlen(q) > LIMIT_NAME_BYTES)
+		request_error(req, "query", "q", "has %zu bytes: give at most %d", strlen(q),
+			LIMIT_NAME_BYTES);
+	return q && *q ? q : NULL;
+}
+
+struct listing {
+	struct json_out *out;
+	int64_t room, last_id;
+	bool has_more;
+};
+
+static int write_one(void *arg, const struct client *c, struct fault *f)
+{
+	struct listing *l = arg;
+
+	(void)f;
+	if (l->room == 0) {
+		l->has_more = true;
+		return 0;
+	}
+	l->room--;
+	l->last_id = c->id;
+	json_open(l->out, '{');
+	write_identity(l->out, c);
+	write_state(l->out, c);
+	json_close(l->out, '}');
+	return 0;
+}
+
+static void free_branches(char **branches, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		mem_free(branches[i]);
+	mem_free(branches);
+}
+
+static int list_for(struct request *req, struct client_filter *filter, struct listing *l,
+	struct fault *f)
+{
+	char **branches = NULL;
+	size_t n = 0;
+
+	if (req->has_key && req->key.is_bound) {
+		n = keys_branches(request_tokens(req), &req->key, &branches);
+		filter->branches = (const char *const *)branches;
+		filter->n_branches = n;
+	}
+	const int done = clients_list(request_tokens(req), filter, write_one, l, f);
+	free_branches(branches, n);
+	return done;
+}
+
+static int list_clients(struct request *req, struct fault *f)
+{
+	const char *cursor;
+	int64_t limit;
+
+	request_page(req, &limit, &cursor);
+	struct client_filter filter = {
+		.status = read_status(req),
+		.q = read_search(req),
+		.after_id = read_cursor(req, cursor),
+		.limit = limit + 1, /* one more says whether there is a next page */
+	};
+	if (request_check(req, f) < 0)
+		return -1;
+
+	struct json_out out = answer_json(req);
+	struct listing l = {.out = &out, .room = limit};
+	json_key(&out, "clients");
+	json_open(&out, '[');
+	if (list_for(req, &filter, &l, f) < 0)
+		return -1;
+	json_close(&out, ']');
+	write_cursor(&out, l.has_more ? l.last_id : 0);
+	json_close(&out, '}');
+	return 0;
+}
+
+/* ---- changing ---- */
+
+static int delete_client(struct request *req, struct fault *f)
+{
+	const char *revoke = request_query(req, "revoke");
+	AUTO(client_done) struct client c = {0};
+
+	if (revoke && strcmp(revoke, "false") != 0)
+		request_error(req, "query", "revoke",
+			"is not available in this version: leave it out, and take the access back in the Google "
+			"account (myaccount.google.com/permissions)");
+	if (request_check(req, f) < 0 || path_client(req, &c, f) < 0)
+		return -1;
+	const struct actor who = request_actor(req);
+	if (clients_delete(request_tokens(req), c.id, &who, f) < 0)
+		return -1;
+
+	struct json_out out = answer_json(req);
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", "Client deleted successfully");
+	json_add_int(&out, "client_id", c.id);
+	json_add_text(&out, "branch_identifier", c.branch_id);
+	json_close(&out, '}');
+	return 0;
+}
+
+static int make_connect_link(struct request *req, struct fault *f)
+{
+	AUTO(client_done) struct client c = {0};
+	AUTO(buf_drop) struct buf url = BUF_INIT_WIPED(LIMIT_URL_BYTES * 2);
+	int64_t expires_at_ms = 0;
+
+	if (path_client(req, &c, f) < 0)
+		return -1;
+	const struct actor who = request_actor(req);
+	if (connect_link(request_tokens(req), c.id, &who, &url, &expires_at_ms, f) < 0)
+		return -1;
+
+	req->answer.secret = true;
+	req->answer.body = BUF_INIT_WIPED(LIMIT_RESPONSE_BYTES);
+	struct json_out out = answer_json(req);
+	json_add_text(&out, "url", buf_text(&url));
+	json_add_time(&out, "expires_at", expires_at_ms);
+	json_close(&out, '}');
+	return 0;
+}
+
+const struct route client_routes[] = {
+	{"POST", "/token-management/clients", KEY_CLIENTS_WRITE, ROUTE_WORKER, register_client, NULL,
+		"Register a branch and the Google app that it connects through"},
+	{"GET", "/token-management/clients", KEY_CLIENTS_READ, ROUTE_WORKER, list_clients, NULL,
+		"List the branches, with the state of their connections"},
+	{"GET", "/token-management/clients/{id}", KEY_CLIENTS_READ, ROUTE_WORKER, get_client, NULL,
+		"One branch, with the state of its connection"},
+	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client, NULL,
+		"Forget a branch and its tokens"},
+	{"POST", "/token-management/clients/{id}/connect-link", KEY_CLIENTS_WRITE, ROUTE_WORKER,
+		make_connect_link, NULL, "A one-time link by which a branch manager connects without a key"},
+	{0},
+};

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the service says about itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/problem.h"
+#include "api/route.h"
+#include "api/server.h"
+#include "base/clock.h"
+
+#define SERVICE "review-fetcher"
+
+static struct metric resident = METRIC_GAUGE("review_fetcher_resident_memory_bytes",
+	"Resident memory of the process.", "");
+static struct metric queued = METRIC_GAUGE("review_fetcher_worker_queue_depth",
+	"Tasks that wait for a worker.", "");
+
+/* ---- memory ---- */
+
+static bool read_text(const char *path, char *ret, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	const size_t n = fread(ret, 1, size - 1, file);
+	fclose(file);
+	ret[n] = '\0';
+	return n > 0;
+}
+
+static int64_t resident_bytes(void)
+{
+	char text[128];
+	long long total, pages;
+
+	if (!read_text("/proc/self/statm", text, sizeof(text)) ||
+		sscanf(text, "%lld %lld", &total, &pages) != 2)
+		return 0;
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* The limit of our control group (version 2), or 0. */
+static int64_t group_limit_bytes(void)
+{
+	char text[512], path[640];
+
+	if (!read_text("/proc/self/cgroup", text, sizeof(text)) || strncmp(text, "0::", 3) != 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", text + 3);
+	if (!read_text(path, text, sizeof(text)))
+		return 0;
+	return strtoll(text, NULL, 10); /* "max" reads as 0 */
+}
+
+static double memory_used_percent(void)
+{
+	const int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	const int64_t group = group_limit_bytes();
+	const int64_t all = group > 0 && group < machine ? group : machine;
+	const double percent = all > 0 ? 100.0 * (double)resident_bytes() / (double)all : 0.0;
+
+	return (double)(int64_t)(percent * 100.0 + 0.5) / 100.0;
+}
+
+/* ---- answers ---- */
+
+static int get_health(struct request *req, struct fault *f)
+{
+	const struct api_parts *parts = &req->api->parts;
+	const bool has_database = parts->check_database(parts->arg, f) == 0;
+	struct json_out out = answer_json(req);
+
+	json_add_text(&out, "status", has_database ? "healthy" : "degraded");
+	json_add_text(&out, "service", SERVICE);
+	json_add_text(&out, "version", API_VERSION);
+	json_add_bool(&out, "kafka_connected", false); /* nothing here speaks to Kafka yet */
+	json_key(&out, "memory_used_percent");
+	json_put_double(&out, memory_used_percent());
+	json_add_text(&out, "database", has_database ? "connected" : "away");
+	json_add_time(&out, "timestamp", clock_wall_ms());
+	json_close(&out, '}');
+	return 0;
+}
+
+static int get_ready(struct request *req, struct fault *f)
+{
+	const struct api_parts *parts = &req->api->parts;
+
+	if (parts->check_database(parts->arg, f) < 0)
+		return -1;
+	struct json_out out = answer_json(req);
+	json_add_text(&out, "status", "ready");
+	json_add_text(&out, "service", SERVICE);
+	json_close(&out, '}');
+	return 0;
+}
+
+static int get_root(struct request *req, struct fault *f)
+{
+	struct json_out out = answer_json(req);
+
+	(void)f;
+	json_add_text(&out, "service", SERVICE);
+	json_add_text(&out, "version", API_VERSION);
+	json_add_text(&out, "status", "running");
+	json_add_text(&out, "docs", "/docs");
+	json_close(&out, '}');
+	return 0;
+}
+
+static int get_metrics(struct request *req, struct fault *f)
+{
+	(void)f;
+	metric_set(&resident, resident_bytes());
+	metric_set(&queued, (int64_t)pool_depth(req->api->parts.pool));
+	req->answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_write(&req->answer.body);
+	return 0;
+}
+
+/* The original's names; its queue in memory is here the queue of requests before the workers. */
+static int get_metrics_json(struct request *req, struct fault *f)
+{
+	struct api *api = req->api;
+	struct json_out out = answer_json(req);
+
+	(void)f;
+	json_key(&out, "deque");
+	json_open(&out, '{');
+	json_add_int(&out, "enqueued", metric_value(&server_handed_over));
+	json_add_int(&out, "dequeued", metric_value(&server_taken_back));
+	json_add_int(&out, "rejected", metric_value(&server_rejected));
+	json_add_int(&out, "max_size_hit", metric_value(&server_rejected));
+	json_add_int(&out, "current_size", (int64_t)pool_depth(api->parts.pool));
+	json_add_int(&out, "max_size", api->parts.settings->api_max_connections);
+	json_close(&out, '}');
+	json_add_time(&out, "timestamp", clock_wall_ms());
+	json_close(&out, '}');
+	return 0;
+}
+
+const struct route health_routes[] = {
+	{"GET", "/", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_root, NULL, "What runs here"},
+	{"GET", "/api/v1/health", 0, ROUTE_WORKER, get_health, NULL, "Whether the service is well"},
+	{"GET", "/api/v1/ready", 0, ROUTE_WORKER, get_ready, NULL,
+		"200 while requests can be served, 503 while the database is away"},
+	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, NULL,
+		"Counters and gauges as Prometheus text"},
+	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics_json, NULL,
+		"The request queue in figures"},
+	{0},
+};

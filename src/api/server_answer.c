@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <microhttpd.h>
+#include <string.h>
+
+#include "api/server.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define ANSWERS_HELP "HTTP answers, by the hundred of their status."
+static struct metric answers[] = {
+	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"1xx\""),
+	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"2xx\""),
+	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"3xx\""),
+	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"4xx\""),
+	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"5xx\""),
+};
+
+static void count(unsigned status)
+{
+	if (status >= 100 && status < 600)
+		metric_add(&answers[status / 100 - 1], 1);
+}
+
+/* The memory of the body goes to the library, which gives it back when the last byte is sent. */
+static struct MHD_Response *body_response(struct answer *a)
+{
+	struct buf body = a->body;
+	const bool is_wiped = body.wiped || a->secret;
+	static char nothing[] = "";
+
+	a->body = BUF_INIT(LIMIT_RESPONSE_BYTES);
+	if (body.len == 0) {
+		buf_drop(&body);
+		return MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
+	}
+	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(body.len,
+		body.data, is_wiped ? mem_wipe_free : mem_free, body.data);
+	if (r == NULL)
+		buf_drop(&body);
+	return r;
+}
+
+static bool has_header(const struct answer *a, const char *name)
+{
+	for (size_t i = 0; i < a->n_headers; i++)
+		if (strcmp(a->headers[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool add_headers(struct MHD_Response *r, const struct answer *a)
+{
+	bool good = true;
+
+	if (a->content_type)
+		good &= MHD_add_response_header(r, "Content-Type", a->content_type) == MHD_YES;
+	/* Answers here are about now, for one caller. */
+	if (!has_header(a, "Cache-Control"))
+		good &= MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES;
+	for (size_t i = 0; i < a->n_headers; i++)
+		good &= MHD_add_response_header(r, a->headers[i].name, a->headers[i].value) == MHD_YES;
+	return good;
+}
+
+int server_send(struct conn *c)
+{
+	struct answer *a = &c->req.answer;
+	enum MHD_Result queued = MHD_NO;
+
+	if (buf_failed(&a->body)) {
+		log_event(LOG_ERROR, "http.answer_too_large", F_STR("request_id", c->req.id));
+		return MHD_NO;
+	}
+	struct MHD_Response *r = a->stream ? server_stream_open(c) : body_response(a);
+	if (r == NULL)
+		return MHD_NO;
+	if (c->is_surplus || atomic_load_explicit(&c->api->is_draining, memory_order_relaxed))
+		(void)MHD_add_response_header(r, "Connection", "close");
+	if (add_headers(r, a)) {
+		count(a->status);
+		queued = MHD_queue_response(c->mhd, a->status, r);
+	} else {
+		log_event(LOG_ERROR, "http.bad_answer_header", F_STR("request_id", c->req.id));
+	}
+	MHD_destroy_response(r);
+	return queued;
+}

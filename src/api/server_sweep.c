@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The time limits of connections. The library's own timeout starts again with each byte, so a peer that
+ * sends one byte a second would hold a connection for ever; here the limit is on the whole request.
+ * Connections say in one atomic what they do and since when; a sweep each second reads it.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "api/server.h"
+#include "base/clock.h"
+
+#define SWEEP_MS 1000
+
+static struct metric too_slow = METRIC_COUNTER("review_fetcher_http_connections_timed_out_total",
+	"Connections closed because no whole request came in time, by what they were doing.",
+	"phase=\"request\"");
+static struct metric too_idle = METRIC_COUNTER("review_fetcher_http_connections_timed_out_total",
+	"Connections closed because no whole request came in time, by what they were doing.",
+	"phase=\"idle\"");
+
+void conn_enter(struct conn *c, enum conn_phase phase)
+{
+	const int64_t tick = atomic_load_explicit(&c->api->tick_ms, memory_order_relaxed);
+
+	atomic_store_explicit(&c->phase, tick * 4 + (int64_t)phase, memory_order_relaxed);
+}
+
+/*
+ * Nothing was answered yet in this phase, so our bytes are the first of the answer. Under TLS they would
+ * not be a record: the connection just ends.
+ */
+static void say_too_slow(const struct conn *c)
+{
+	static const char problem[] =
+		"{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
+		"\"detail\":\"The request did not arrive whole within 30 seconds: send it in one go.\"}";
+	char answer[512];
+
+	if (c->api->tls_cert.len > 0)
+		return;
+	const int len = snprintf(answer, sizeof(answer),
+		"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n"
+		"Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		sizeof(problem) - 1, problem);
+	(void)send(c->fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void sweep_one(struct conn *c, int64_t now_ms)
+{
+	const int64_t phase = atomic_load_explicit(&c->phase, memory_order_relaxed);
+	const int64_t age_ms = now_ms - phase / 4;
+
+	switch ((enum conn_phase)(phase % 4)) {
+	case PHASE_FRESH:
+	case PHASE_READING:
+		if (age_ms <= LIMIT_REQUEST_MS)
+			return;
+		say_too_slow(c);
+		metric_add(&too_slow, 1);
+		break;
+	case PHASE_IDLE:
+		if (age_ms <= LIMIT_IDLE_MS)
+			return;
+		metric_add(&too_idle, 1);
+		break;
+	case PHASE_WORKING:
+		return;
+	}
+	/* The library sees the end of the stream and closes; the lock keeps the descriptor ours till then. */
+	(void)shutdown(c->fd, SHUT_RDWR);
+	conn_enter(c, PHASE_WORKING);
+}
+
+static void sweep(struct timer *timer)
+{
+	struct api *api = CONTAINER_OF(timer, struct api, sweep);
+	const int64_t now_ms = clock_mono_ms();
+
+	atomic_store_explicit(&api->tick_ms, now_ms, memory_order_relaxed);
+	pthread_mutex_lock(&api->lock);
+	for (struct conn *c = api->conns; c; c = c->next)
+		sweep_one(c, now_ms);
+	pthread_mutex_unlock(&api->lock);
+	if (!atomic_load(&api->is_closed))
+		scheduler_arm(api->parts.scheduler, timer, now_ms + SWEEP_MS);
+}
+
+void server_sweep_start(struct api *api)
+{
+	metric_register(&too_slow);
+	metric_register(&too_idle);
+	atomic_store(&api->tick_ms, clock_mono_ms());
+	api->sweep.fire = sweep;
+	scheduler_arm(api->parts.scheduler, &api->sweep, clock_mono_ms() + SWEEP_MS);
+}
+
+void server_sweep_stop(struct api *api)
+{
+	scheduler_disarm(api->parts.scheduler, &api->sweep);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handing out tokens: the hot path. A token that is in memory is written straight into the answer on
+ * the HTTP thread; everything else waits, without a thread, for tokens_obtain.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/path.h"
+#include "api/problem.h"
+#include "api/route.h"
+#include "api/uri.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define NOT_FOUND "Client not found or inactive"
+#define MIN_TTL_MAX_SEC 86400
+#define ANSWER_START_BYTES 1024 /* holds most answers without growing */
+
+static void start_secret_answer(struct request *req, size_t room)
+{
+	req->answer.secret = true;
+	req->answer.body = BUF_INIT_WIPED(LIMIT_RESPONSE_BYTES);
+	req->answer.body.data = mem_resize(NULL, room);
+	req->answer.body.data[0] = '\0';
+	req->answer.body.cap = room;
+}
+
+/* Runs under a lock of token management: formats, and nothing else. */
+static void write_token(struct request *req, const struct token_view *view, const char *message)
+{
+	const int64_t left_ms = view->expires_at_ms - clock_wall_ms();
+
+	start_secret_answer(req, view->access_token_len + ANSWER_START_BYTES);
+	struct json_out out = answer_json(req);
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", message);
+	json_add_text(&out, "client_id", view->client_oauth_id);
+	json_add_text(&out, "branch_id", view->branch_id);
+	json_key(&out, "access_token");
+	json_put_bytes(&out, view->access_token, view->access_token_len);
+	json_add_null(&out, "refresh_token");
+	json_add_text(&out, "expires_at", view->expires_at_text);
+	json_add_text(&out, "token_type", view->token_type);
+	json_add_text(&out, "scope", view->scope);
+	json_add_int(&out, "expires_in", left_ms > 0 ? left_ms / 1000 : 0);
+	if (view->degraded) {
+		json_add_bool(&out, "degraded", true);
+		answer_header(req, "Warning",
+			"199 - \"refreshing this token fails; it is still valid, but has less life left than usual\"");
+	}
+	json_close(&out, '}');
+}
+
+static void copy_token(void *arg, const struct token_view *view)
+{
+	write_token(arg, view, "Token retrieved successfully");
+}
+
+/* ---- when there is none ---- */
+
+static void say_unknown(struct request *req, const char *branch_id)
+{
+	char detail[128], shown[URI_EXCERPT_SIZE];
+
+	if (branch_id == NULL) {
+		problem_say(req, 404, NOT_FOUND);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "Client not found for branch %s", uri_excerpt(branch_id, shown));
+	problem_say(req, 404, detail);
+}
+
+static const char *status_name(enum token_outcome outcome)
+{
+	switch (outcome) {
+	case TOKEN_PENDING:
+		return "pending";
+	case TOKEN_INACTIVE:
+		return "inactive";
+	case TOKEN_REVOKED:
+		return "revoked";
+	default:
+		return "needs_reconnect";
+	}
+}
+
+/* `status` is the problem's own member, so the connection's state goes under another name. */
+static void say_no_grant(struct request *req, const struct token_result *result)
+{
+	AUTO(buf_drop) struct buf url = BUF_INIT(LIMIT_URL_BYTES * 2);
+	struct json_out out = problem_open(req, 409, result->reason);
+
+	buf_addf(&url, "%s/token-management/oauth/login/%lld", request_settings(req)->public_url,
+		(long long)result->client_row);
+	json_add_text(&out, "connection_status", status_name(result->outcome));
+	json_add_text(&out, "reconnect_url", buf_text(&url));
+	json_close(&out, '}');
+}
+
+static void answer_result(struct request *req, const struct token_result *result,
+	const char *branch_id, const char *message)
+{
+	switch (result->outcome) {
+	case TOKEN_READY:
+		write_token(req, result->view, message);
+		break;
+	case TOKEN_UNKNOWN:
+		say_unknown(req, branch_id);
+		break;
+	case TOKEN_UNAVAILABLE:
+		problem_say(req, 503, result->reason);
+		problem_retry_after(req, result->retry_after_ms);
+		break;
+	case TOKEN_PENDING:
+	case TOKEN_NEEDS_RECONNECT:
+	case TOKEN_INACTIVE:
+	case TOKEN_REVOKED:
+		say_no_grant(req, result);
+		break;
+	}
+}
+
+static void on_read(void *arg, const struct token_result *result)
+{
+	struct request *req = arg;
+
+	answer_result(req, result, request_param(req, "branch_id"), "Token retrieved successfully");
+	request_finish(req);
+}
+
+static int get_token(struct request *req, struct fault *f)
+{
+	const char *branch_id = request_param(req, "branch_id");
+	int64_t min_ttl_ms = 0;
+
+	if (req->n_query > 0) {
+		min_ttl_ms = request_query_int(req, "min_ttl", 0, MIN_TTL_MAX_SEC, 0) * 1000;
+		if (request_check(req, f) < 0)
+			return -1;
+	}
+	if (req->has_key && req->key.is_bound && request_sees(req, branch_id, "", f) < 0) {
+		say_unknown(req, branch_id);
+		return 0;
+	}
+	if (tokens_read(request_tokens(req), branch_id, strlen(branch_id), min_ttl_ms, copy_token, req))
+		return 0;
+	tokens_obtain(request_tokens(req), branch_id, min_ttl_ms, false, on_read, req);
+	return REQUEST_PENDING;
+}
+
+/* ---- refreshing by hand ---- */
+
+static void on_refreshed(void *arg, const struct token_result *result)
+{
+	struct request *req = arg;
+
+	answer_result(req, result, NULL, "Token refreshed successfully");
+	request_finish(req);
+}
+
+static int refresh_token(struct request *req, struct fault *f)
+{
+	AUTO(json_drop) json_t *body = NULL;
+	AUTO(client_done) struct client c = {0};
+
+	if (request_json(req, &body, f) < 0)
+		return -1;
+	const int64_t id = request_field_int(req, body, "client_id", 1, INT64_MAX, true, 0);
+	if (request_check(req, f) < 0 || clients_get(request_tokens(req), id, &c, f) < 0 ||
+		request_sees(req, c.branch_id, NOT_FOUND, f) < 0)
+		return -1;
+	/* c goes when this returns: tokens_obtain keeps what it needs. */
+	tokens_obtain(request_tokens(req), c.branch_id, 0, true, on_refreshed, req);
+	return REQUEST_PENDING;
+}
+
+const struct route token_routes[] = {
+	{"GET", "/token-management/tokens/{branch_id}", KEY_TOKENS_READ, ROUTE_INLINE, get_token, NULL,
+		"A token of this branch that works now"},
+	{"POST", "/token-management/tokens/refresh", KEY_TOKENS_MANAGE, ROUTE_WORKER, refresh_token, NULL,
+		"Refresh the token of a client now"},
+	{0},
+};
