@@ -29,8 +29,9 @@ unsigned api_port(const struct api *api); /* the real one when API_PORT is 0 */
 /* Stops accepting and answers what is under way, for at most drain_ms; streams are ended. */
 void api_drain(struct api *api, int64_t drain_ms);
 /*
- * After api_drain; joins and frees; NULL is fine. It waits for requests that are still with a worker or a
- * callback, so stop what can keep them (net_stop) first, and the pool, which must run them, afterwards.
+ * After api_drain; joins and frees; NULL is fine. It waits for requests that are still with a
+ * worker or a callback, so stop what can keep them (net_stop) first, and the pool, which must run
+ * them, afterwards.
  */
 void api_stop(struct api *api);
 

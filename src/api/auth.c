@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two things here guard against the operator's own browser. A page on the internet can make it call
- * addresses on this machine, and by DNS rebinding under a name of the page's choosing. So wherever being
- * on loopback is enough, the Host header must be a name of this machine too; and a peer that says that it
- * forwards for somebody else is a proxy, not the operator.
+ * addresses on this machine, and by DNS rebinding under a name of the page's choosing. So wherever
+ * being on loopback is enough, the Host header must be a name of this machine too; and a peer that
+ * says that it forwards for somebody else is a proxy, not the operator.
  */
 #include "api/auth.h"
 
@@ -18,25 +18,29 @@ static int deny(struct request *req, unsigned status, struct fault *f, const cha
 	return fault_raise(f, FAULT_DENIED, "%s", text);
 }
 
-static int refuse_key(struct request *req, enum key_outcome outcome, uint32_t retry_after_ms,
-	struct fault *f)
+static int refuse_key(
+	struct request *req, enum key_outcome outcome, uint32_t retry_after_ms, struct fault *f)
 {
 	switch (outcome) {
 	case KEY_EXPIRED:
 		return deny(req, 401, f,
-			"This API key has expired: ask an operator for a new one (review-fetcher key create).");
+			"This API key has expired: ask an operator for a new one (review-fetcher "
+			"key create).");
 	case KEY_REVOKED:
 		return deny(req, 401, f,
-			"This API key was revoked: ask an operator for a new one (review-fetcher key create).");
+			"This API key was revoked: ask an operator for a new one (review-fetcher "
+			"key create).");
 	case KEY_TOO_FAST:
 		req->answer.status = 429;
 		(void)fault_raise(f, FAULT_THROTTLED,
-			"This API key has used up its requests per minute: wait as Retry-After says.");
+			"This API key has used up its requests per minute: wait as Retry-After "
+			"says.");
 		f->retry_after_ms = retry_after_ms ? retry_after_ms : 1000;
 		return -1;
 	default:
 		return deny(req, 401, f,
-			"This API key is not known: check that the whole key was sent (rf_...), or ask an operator "
+			"This API key is not known: check that the whole key was sent (rf_...), or "
+			"ask an operator "
 			"for a new one (review-fetcher key create).");
 	}
 }
@@ -48,18 +52,22 @@ static int name_scope(struct request *req, unsigned scope, struct fault *f)
 
 	req->answer.status = 403;
 	return fault_raise(f, FAULT_DENIED,
-		"This API key lacks the scope %s: use a key that has it, or ask an operator for one "
-		"(review-fetcher key create --scope %s).", name, name);
+		"This API key lacks the scope %s: use a key that has it, or ask an operator for "
+		"one "
+		"(review-fetcher key create --scope %s).",
+		name, name);
 }
 
-static int check_key(struct request *req, unsigned scope, const char *authorization, struct fault *f)
+static int check_key(
+	struct request *req, unsigned scope, const char *authorization, struct fault *f)
 {
 	size_t len;
 	const char *key = bearer_token(authorization, &len);
 
 	if (key == NULL)
 		return deny(req, 401, f,
-			"The Authorization header is not of the form 'Bearer rf_...': send the API key that way.");
+			"The Authorization header is not of the form 'Bearer rf_...': send the API "
+			"key that way.");
 	const enum key_outcome outcome = keys_check(request_tokens(req), key, len, &req->key);
 	if (outcome != KEY_GOOD)
 		return refuse_key(req, outcome, req->key.retry_after_ms, f);
@@ -82,7 +90,8 @@ int auth_check(struct request *req, unsigned scope, bool is_loopback, struct fau
 		if (host_is_ours(request_header(req, "Host"), settings->public_url))
 			return 0;
 		return deny(req, 421, f,
-			"API_AUTH is off, so only requests to a name of this machine (localhost) or to the host "
+			"API_AUTH is off, so only requests to a name of this machine (localhost) "
+			"or to the host "
 			"of PUBLIC_URL are answered.");
 	}
 	if (scope == 0)
@@ -96,6 +105,7 @@ int auth_check(struct request *req, unsigned scope, bool is_loopback, struct fau
 		host_is_ours(request_header(req, "Host"), NULL))
 		return 0;
 	return deny(req, 401, f,
-		"This address needs an API key: send it as 'Authorization: Bearer rf_...'. An operator makes one "
+		"This address needs an API key: send it as 'Authorization: Bearer rf_...'. An "
+		"operator makes one "
 		"with 'review-fetcher key create'.");
 }

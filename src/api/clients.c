@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /token-management/clients: the branches and their Google connections. Never a secret in an answer. */
+/* /token-management/clients: the branches and their Google connections. Never a secret in an
+ * answer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,20 +63,25 @@ static int register_client(struct request *req, struct fault *f)
 	if (request_json(req, &body, f) < 0)
 		return -1;
 	const struct client_input in = {
-		.client_id = request_field_text(req, body, "client_id", 1, LIMIT_CLIENT_ID_BYTES, false),
-		.client_secret =
-			request_field_text(req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
-		.redirect_uri = request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
-		.branch_id = request_field_text(req, body, "branch_id", 1, LIMIT_BRANCH_ID_BYTES, true),
-		.workspace_email =
-			request_field_text(req, body, "workspace_email", 3, LIMIT_EMAIL_BYTES, true),
+		.client_id =
+			request_field_text(req, body, "client_id", 1, LIMIT_CLIENT_ID_BYTES, false),
+		.client_secret = request_field_text(
+			req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
+		.redirect_uri =
+			request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
+		.branch_id =
+			request_field_text(req, body, "branch_id", 1, LIMIT_BRANCH_ID_BYTES, true),
+		.workspace_email = request_field_text(
+			req, body, "workspace_email", 3, LIMIT_EMAIL_BYTES, true),
 		.workspace_name =
 			request_field_text(req, body, "workspace_name", 1, LIMIT_NAME_BYTES, true),
 	};
 	const struct actor who = request_actor(req);
 	if (request_check(req, f) < 0 ||
-		request_sees(req, in.branch_id, "This key is bound to other branches: use one that covers "
-						"this branch_id, or one that is not bound", f) < 0 ||
+		request_sees(req, in.branch_id,
+			"This key is bound to other branches: use one that covers "
+			"this branch_id, or one that is not bound",
+			f) < 0 ||
 		clients_register(request_tokens(req), &in, &who, &c, f) < 0)
 		return -1;
 
@@ -124,7 +130,8 @@ static int64_t read_cursor(struct request *req, const char *cursor)
 		text_parse_int(buf_text(&text), &id) == 0 && id > 0)
 		return id;
 	request_error(req, "query", "cursor",
-		"is not one of ours: give next_cursor of the previous answer unchanged, or leave it out");
+		"is not one of ours: give next_cursor of the previous answer unchanged, or leave "
+		"it out");
 	return 0;
 }
 
@@ -153,7 +160,8 @@ static const char *read_status(struct request *req)
 			return status;
 	if (status)
 		request_error(req, "query", "status",
-			"is not known: give pending, connected, expiring, degraded, needs_reconnect, revoking, "
+			"is not known: give pending, connected, expiring, degraded, "
+			"needs_reconnect, revoking, "
 			"revoked or inactive");
 	return NULL;
 }
@@ -199,8 +207,8 @@ static void free_branches(char **branches, size_t n)
 	mem_free(branches);
 }
 
-static int list_for(struct request *req, struct client_filter *filter, struct listing *l,
-	struct fault *f)
+static int list_for(
+	struct request *req, struct client_filter *filter, struct listing *l, struct fault *f)
 {
 	char **branches = NULL;
 	size_t n = 0;
@@ -251,7 +259,8 @@ static int delete_client(struct request *req, struct fault *f)
 
 	if (revoke && strcmp(revoke, "false") != 0)
 		request_error(req, "query", "revoke",
-			"is not available in this version: leave it out, and take the access back in the Google "
+			"is not available in this version: leave it out, and take the access back "
+			"in the Google "
 			"account (myaccount.google.com/permissions)");
 	if (request_check(req, f) < 0 || path_client(req, &c, f) < 0)
 		return -1;
@@ -290,15 +299,16 @@ static int make_connect_link(struct request *req, struct fault *f)
 }
 
 const struct route client_routes[] = {
-	{"POST", "/token-management/clients", KEY_CLIENTS_WRITE, ROUTE_WORKER, register_client, NULL,
-		"Register a branch and the Google app that it connects through"},
+	{"POST", "/token-management/clients", KEY_CLIENTS_WRITE, ROUTE_WORKER, register_client,
+		NULL, "Register a branch and the Google app that it connects through"},
 	{"GET", "/token-management/clients", KEY_CLIENTS_READ, ROUTE_WORKER, list_clients, NULL,
 		"List the branches, with the state of their connections"},
 	{"GET", "/token-management/clients/{id}", KEY_CLIENTS_READ, ROUTE_WORKER, get_client, NULL,
 		"One branch, with the state of its connection"},
-	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client, NULL,
-		"Forget a branch and its tokens"},
+	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client,
+		NULL, "Forget a branch and its tokens"},
 	{"POST", "/token-management/clients/{id}/connect-link", KEY_CLIENTS_WRITE, ROUTE_WORKER,
-		make_connect_link, NULL, "A one-time link by which a branch manager connects without a key"},
+		make_connect_link, NULL,
+		"A one-time link by which a branch manager connects without a key"},
 	{0},
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two browser ends of the consent flow. What happens at the end is read by a branch manager, so each
- * outcome has a page that says what to do next; programs get the same as JSON. No token in either.
+ * The two browser ends of the consent flow. What happens at the end is read by a branch manager, so
+ * each outcome has a page that says what to do next; programs get the same as JSON. No token in
+ * either.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,8 @@ static void set_flow_cookie(struct request *req, const char *value, int64_t max_
 	AUTO(buf_drop) struct buf cookie = BUF_INIT_WIPED(256);
 	const bool is_https = text_starts(request_settings(req)->public_url, "https:");
 
-	buf_addf(&cookie, FLOW_COOKIE "=%s; Path=/token-management; Max-Age=%lld; HttpOnly; SameSite=Lax%s",
+	buf_addf(&cookie,
+		FLOW_COOKIE "=%s; Path=/token-management; Max-Age=%lld; HttpOnly; SameSite=Lax%s",
 		value, (long long)(max_age_ms / 1000), is_https ? "; Secure" : "");
 	answer_header(req, "Set-Cookie", buf_text(&cookie));
 }
@@ -35,9 +37,11 @@ static void say_cannot_start(struct request *req, const struct fault *f)
 
 	if (request_wants_html(req)) {
 		const struct page page = {
-			.title = is_missing ? "This branch is not here" : "This link does not work any more",
+			.title = is_missing ? "This branch is not here"
+					    : "This link does not work any more",
 			.sentence = f->text,
-			.next = "Ask the person who sent you the link for a new one, and open it in this browser.",
+			.next = "Ask the person who sent you the link for a new one, and open it "
+				"in this browser.",
 		};
 		page_answer(req, status, &page);
 		return;
@@ -72,8 +76,8 @@ static int begin_login(struct request *req, struct fault *f)
 	if (ticket)
 		who.name = "link";
 	if (check_binding(req, id, f) < 0 ||
-		connect_begin(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE), &who,
-			&start, f) < 0) {
+		connect_begin(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE),
+			&who, &start, f) < 0) {
 		if (f->kind != FAULT_MISSING && f->kind != FAULT_DENIED)
 			return -1;
 		say_cannot_start(req, f);
@@ -95,7 +99,8 @@ struct ending {
 };
 
 static const struct ending endings[] = {
-	[CONNECT_DONE] = {200, "Connected", "Google reviews of this branch can be fetched from now on.",
+	[CONNECT_DONE] = {200, "Connected",
+		"Google reviews of this branch can be fetched from now on.",
 		"You can close this page."},
 	[CONNECT_REFUSED] = {400, "Not connected: access was refused",
 		"Google says that access was not allowed.",
@@ -107,11 +112,13 @@ static const struct ending endings[] = {
 		"This address was called without a code and without an error.",
 		"Open the link again and follow Google's pages to the end."},
 	[CONNECT_MISSING_SCOPE] = {403, "Not connected: a permission is missing",
-		"The permission to see and manage the business listings was not ticked, so reviews cannot be "
+		"The permission to see and manage the business listings was not ticked, so reviews "
+		"cannot be "
 		"fetched.",
 		"Open the link again and tick every permission that Google asks for."},
 	[CONNECT_NO_REFRESH_TOKEN] = {409, "Not connected: Google gave no lasting access",
-		"Google answered without a refresh token, so the connection would end within the hour.",
+		"Google answered without a refresh token, so the connection would end within the "
+		"hour.",
 		"Remove the app at myaccount.google.com/permissions, then open the link again."},
 	[CONNECT_FAILED] = {502, "Not connected: Google could not be asked",
 		"The exchange with Google failed.", "Open the link again in a few minutes."},
@@ -166,8 +173,9 @@ static void on_finished(void *arg, const struct connect_result *r)
 {
 	struct request *req = arg;
 	const struct ending *e = &endings[r->outcome];
-	const char *sentence =
-		r->outcome == CONNECT_FAILED && r->fault && r->fault->text[0] ? r->fault->text : e->sentence;
+	const char *sentence = r->outcome == CONNECT_FAILED && r->fault && r->fault->text[0]
+				       ? r->fault->text
+				       : e->sentence;
 
 	if (r->outcome == CONNECT_FAILED && r->fault && r->fault->kind != FAULT_UPSTREAM) {
 		request_fail(req, r->fault);
@@ -202,8 +210,8 @@ static int finish_login(struct request *req, struct fault *f)
 }
 
 const struct route connect_routes[] = {
-	{"GET", "/token-management/oauth/login/{id}", KEY_CLIENTS_WRITE | ROUTE_OR_TICKET, ROUTE_WORKER,
-		begin_login, NULL, "Send the browser to Google's consent page"},
+	{"GET", "/token-management/oauth/login/{id}", KEY_CLIENTS_WRITE | ROUTE_OR_TICKET,
+		ROUTE_WORKER, begin_login, NULL, "Send the browser to Google's consent page"},
 	{"GET", "/token-management/auth/callback", 0, ROUTE_WORKER, finish_login, NULL,
 		"Where Google sends the browser back to"},
 	{0},

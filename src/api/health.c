@@ -12,10 +12,10 @@
 
 #define SERVICE "review-fetcher"
 
-static struct metric resident = METRIC_GAUGE("review_fetcher_resident_memory_bytes",
-	"Resident memory of the process.", "");
-static struct metric queued = METRIC_GAUGE("review_fetcher_worker_queue_depth",
-	"Tasks that wait for a worker.", "");
+static struct metric resident =
+	METRIC_GAUGE("review_fetcher_resident_memory_bytes", "Resident memory of the process.", "");
+static struct metric queued =
+	METRIC_GAUGE("review_fetcher_worker_queue_depth", "Tasks that wait for a worker.", "");
 
 /* ---- memory ---- */
 
@@ -143,13 +143,14 @@ static int get_metrics_json(struct request *req, struct fault *f)
 }
 
 const struct route health_routes[] = {
-	{"GET", "/", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_root, NULL, "What runs here"},
+	{"GET", "/", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_root, NULL,
+		"What runs here"},
 	{"GET", "/api/v1/health", 0, ROUTE_WORKER, get_health, NULL, "Whether the service is well"},
 	{"GET", "/api/v1/ready", 0, ROUTE_WORKER, get_ready, NULL,
 		"200 while requests can be served, 503 while the database is away"},
 	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, NULL,
 		"Counters and gauges as Prometheus text"},
-	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics_json, NULL,
-		"The request queue in figures"},
+	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE,
+		get_metrics_json, NULL, "The request queue in figures"},
 	{0},
 };

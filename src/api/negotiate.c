@@ -51,7 +51,8 @@ bool accept_prefers_html(const char *accept)
 		const size_t len = strcspn(at, ";, \t");
 		if (word_is(at, len, "text/html"))
 			html = range_weight(at, end);
-		else if (word_is(at, len, "application/json") || word_is(at, len, "application/problem+json"))
+		else if (word_is(at, len, "application/json") ||
+			 word_is(at, len, "application/problem+json"))
 			json = range_weight(at, end);
 		else if (word_is(at, len, "*/*"))
 			anything = range_weight(at, end);
@@ -80,7 +81,7 @@ bool content_type_is_json(const char *content_type)
 	const char *at = skip_blanks(content_type);
 	const size_t len = strcspn(at, "; \t");
 	const bool is_json = word_is(at, len, "application/json") ||
-		(len > 5 && strncasecmp(at + len - 5, "+json", 5) == 0);
+			     (len > 5 && strncasecmp(at + len - 5, "+json", 5) == 0);
 	return is_json && charset_is_utf8(at + len);
 }
 
@@ -94,7 +95,8 @@ bool cookie_find(const char *header, const char *name, char *ret, size_t size)
 		if (len > name_len && at[name_len] == '=' && memcmp(at, name, name_len) == 0) {
 			const char *value = at + name_len + 1;
 			size_t value_len = len - name_len - 1;
-			while (value_len > 0 && (value[value_len - 1] == ' ' || value[value_len - 1] == '\t'))
+			while (value_len > 0 &&
+				(value[value_len - 1] == ' ' || value[value_len - 1] == '\t'))
 				value_len--;
 			if (value_len >= size)
 				return false;

@@ -34,12 +34,14 @@ static void make_policy(void)
 		text_base64(&hash, digest, sizeof(digest));
 	}
 	snprintf(policy, sizeof(policy),
-		"default-src 'none'; style-src 'sha256-%s'; frame-ancestors 'none'; base-uri 'none'; "
-		"form-action 'none'", buf_text(&hash));
+		"default-src 'none'; style-src 'sha256-%s'; frame-ancestors 'none'; base-uri "
+		"'none'; "
+		"form-action 'none'",
+		buf_text(&hash));
 }
 
-static void add_value(const struct name_value *values, size_t n, const char *name, size_t len,
-	struct buf *ret)
+static void add_value(
+	const struct name_value *values, size_t n, const char *name, size_t len, struct buf *ret)
 {
 	for (size_t i = 0; i < n; i++)
 		if (strlen(values[i].name) == len && memcmp(values[i].name, name, len) == 0)

@@ -10,8 +10,8 @@ struct page { /* plain text; escaped when written */
 	bool is_good;
 };
 /*
- * Replaces the answer by the page, with headers that let it load nothing, be framed by nobody and tell
- * nobody where the reader came from.
+ * Replaces the answer by the page, with headers that let it load nothing, be framed by nobody and
+ * tell nobody where the reader came from.
  */
 void page_answer(struct request *req, unsigned status, const struct page *page);
 /* The template with {{names}} replaced by escaped values; unknown names become nothing. Pure. */

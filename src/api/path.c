@@ -11,7 +11,8 @@ int path_id(struct request *req, const char *name, int64_t *ret, struct fault *f
 
 	if (text && text_parse_int(text, ret) == 0 && *ret > 0)
 		return 0;
-	request_error(req, "path", name, "is '%s': give the whole number that the list of clients gives",
+	request_error(req, "path", name,
+		"is '%s': give the whole number that the list of clients gives",
 		uri_excerpt(text ? text : "", shown));
 	return request_check(req, f);
 }

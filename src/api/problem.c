@@ -73,7 +73,8 @@ static const char *public_detail(const struct fault *f, unsigned status)
 	if (f->kind == FAULT_STORE)
 		return "The database does not answer as it should: try again in a few seconds.";
 	if (status == 500)
-		return "Something went wrong inside the service: its log says what, under this request_id.";
+		return "Something went wrong inside the service: its log says what, under this "
+		       "request_id.";
 	return f->text;
 }
 
@@ -130,7 +131,8 @@ static const char *place_of(const struct request *req, const char *field)
 		return "query";
 	if (request_param(req, field))
 		return "path";
-	return strcmp(req->method, "GET") == 0 || strcmp(req->method, "DELETE") == 0 ? "query" : "body";
+	return strcmp(req->method, "GET") == 0 || strcmp(req->method, "DELETE") == 0 ? "query"
+										     : "body";
 }
 
 static void add_errors(struct json_out *out, const struct request *req, const struct fault *f)
@@ -148,12 +150,15 @@ static void add_errors(struct json_out *out, const struct request *req, const st
 
 static void log_problem(const struct request *req, unsigned status, const struct fault *f)
 {
-	const enum log_level level = status == 500 ? LOG_ERROR : status > 500 ? LOG_WARN : LOG_DEBUG;
+	const enum log_level level = status == 500  ? LOG_ERROR
+				     : status > 500 ? LOG_WARN
+						    : LOG_DEBUG;
 
 	if (!log_is_on(level))
 		return;
 	log_event(level, "http.failed", F_STR("request_id", req->id), F_STR("method", req->method),
-		F_STR("route", req->route ? req->route->path : ""), F_INT("status", status), F_FAULT(f));
+		F_STR("route", req->route ? req->route->path : ""), F_INT("status", status),
+		F_FAULT(f));
 }
 
 void problem_answer(struct request *req, const struct fault *f)

@@ -13,7 +13,8 @@ unsigned problem_status(const struct request *req, const struct fault *f);
 /* The standard words for a status: "Not Found". */
 const char *problem_title(unsigned status);
 
-/* Replaces the answer by a problem for this fault, and logs it: 5xx as warning or error, the rest as debug. */
+/* Replaces the answer by a problem for this fault, and logs it: 5xx as warning or error, the rest
+ * as debug. */
 void problem_answer(struct request *req, const struct fault *f);
 /* The same for a plain status and sentence, without a log line. */
 void problem_say(struct request *req, unsigned status, const char *detail);

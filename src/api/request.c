@@ -108,7 +108,8 @@ bool request_wants_html(const struct request *req)
 	return accept_prefers_html(request_header(req, "Accept"));
 }
 
-void request_error(struct request *req, const char *where, const char *name, const char *format, ...)
+void request_error(
+	struct request *req, const char *where, const char *name, const char *format, ...)
 {
 	va_list args;
 
@@ -132,8 +133,8 @@ int request_check(struct request *req, struct fault *f)
 	return fault_input(f, e->loc[1], "%s%s%s", e->loc[1], e->loc[1][0] ? " " : "", e->msg);
 }
 
-int64_t request_query_int(struct request *req, const char *name, int64_t least, int64_t most,
-	int64_t fallback)
+int64_t request_query_int(
+	struct request *req, const char *name, int64_t least, int64_t most, int64_t fallback)
 {
 	const char *text = request_query(req, name);
 	char shown[URI_EXCERPT_SIZE];
@@ -156,7 +157,8 @@ void request_page(struct request *req, int64_t *ret_limit, const char **ret_curs
 	*ret_limit = request_query_int(req, "limit", 1, LIMIT_LIST_MAX, LIMIT_LIST_DEFAULT);
 	if (cursor && strlen(cursor) > CURSOR_BYTES_MAX)
 		request_error(req, "query", "cursor",
-			"has %zu bytes: give next_cursor of the previous answer unchanged (at most %d bytes)",
+			"has %zu bytes: give next_cursor of the previous answer unchanged (at most "
+			"%d bytes)",
 			strlen(cursor), CURSOR_BYTES_MAX);
 	*ret_cursor = cursor && *cursor ? cursor : NULL;
 }
@@ -170,7 +172,8 @@ int request_json(struct request *req, json_t **ret, struct fault *f)
 	if (!content_type_is_json(type)) {
 		req->answer.status = 415;
 		return fault_raise(f, FAULT_INPUT,
-			"Content-Type is '%s': send JSON in UTF-8 with Content-Type: application/json",
+			"Content-Type is '%s': send JSON in UTF-8 with Content-Type: "
+			"application/json",
 			uri_excerpt(type, shown));
 	}
 	if (req->body.len == 0)
@@ -214,7 +217,8 @@ static const json_t *take_field(struct request *req, json_t *body, const char *n
 	if (value && !json_is_null(value))
 		return value;
 	if (required)
-		request_error(req, "body", name, "is %s: it is required", value ? "null" : "missing");
+		request_error(
+			req, "body", name, "is %s: it is required", value ? "null" : "missing");
 	return NULL;
 }
 
@@ -223,8 +227,8 @@ static bool is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-const char *request_field_text(struct request *req, json_t *body, const char *name, size_t min,
-	size_t max, bool required)
+const char *request_field_text(
+	struct request *req, json_t *body, const char *name, size_t min, size_t max, bool required)
 {
 	const json_t *value = take_field(req, body, name, required);
 
@@ -259,7 +263,8 @@ int64_t request_field_int(struct request *req, json_t *body, const char *name, i
 	if (value == NULL)
 		return fallback;
 	/* The original took "12" for 12. */
-	const bool is_number = json_is_integer(value) ||
+	const bool is_number =
+		json_is_integer(value) ||
 		(json_is_string(value) && text_parse_int(json_string_value(value), &number) == 0);
 	if (!is_number) {
 		request_error(req, "body", name, "is %s: give a whole number from %lld to %lld",

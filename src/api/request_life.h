@@ -6,8 +6,8 @@
 #include "api/request.h"
 
 /*
- * Makes ready for the next request without touching what need not be: the struct is large, and this is
- * on the hot path. method, path, id, remote, api and server stay as they are.
+ * Makes ready for the next request without touching what need not be: the struct is large, and this
+ * is on the hot path. method, path, id, remote, api and server stay as they are.
  */
 void request_begin(struct request *req);
 void request_done(struct request *req); /* frees and wipes; request_begin may follow */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables of routes become one tree of path segments, built at the first question, so that finding a
- * route costs a few comparisons however many routes there are. A literal segment goes before a
- * parameter, but a literal that has not the method does not hide a parameter that has: GET
+ * The tables of routes become one tree of path segments, built at the first question, so that
+ * finding a route costs a few comparisons however many routes there are. A literal segment goes
+ * before a parameter, but a literal that has not the method does not hide a parameter that has: GET
  * /tokens/refresh asks for a branch named "refresh".
  */
 #include "api/route.h"
@@ -157,7 +157,8 @@ static enum route_outcome read_segments(struct walk *w, const char *path, char *
 
 static bool method_fits(const char *route, const char *asked)
 {
-	return strcmp(route, asked) == 0 || (strcmp(asked, "HEAD") == 0 && strcmp(route, "GET") == 0);
+	return strcmp(route, asked) == 0 ||
+	       (strcmp(asked, "HEAD") == 0 && strcmp(route, "GET") == 0);
 }
 
 static bool match_here(struct walk *w, const struct node *n)
@@ -198,7 +199,8 @@ static void add_allowed(struct route_match *ret, const char *method)
 	const size_t used = strlen(ret->allow);
 
 	if (strstr(ret->allow, method) == NULL)
-		snprintf(ret->allow + used, sizeof(ret->allow) - used, "%s%s", used ? ", " : "", method);
+		snprintf(ret->allow + used, sizeof(ret->allow) - used, "%s%s", used ? ", " : "",
+			method);
 }
 
 static void list_allowed(const struct walk *w, struct route_match *ret)
@@ -214,8 +216,8 @@ static void list_allowed(const struct walk *w, struct route_match *ret)
 	add_allowed(ret, "OPTIONS");
 }
 
-enum route_outcome route_find(const char *method, const char *path, char *scratch,
-	struct route_match *ret)
+enum route_outcome route_find(
+	const char *method, const char *path, char *scratch, struct route_match *ret)
 {
 	struct walk w;
 
@@ -240,6 +242,7 @@ enum route_outcome route_find(const char *method, const char *path, char *scratc
 	ret->route = w.found->route;
 	ret->n_params = w.found->n_names;
 	for (size_t i = 0; i < ret->n_params; i++)
-		ret->params[i] = (struct name_value){w.found->names[i], w.segments[w.params[i]].text};
+		ret->params[i] =
+			(struct name_value){w.found->names[i], w.segments[w.params[i]].text};
 	return ROUTE_FOUND;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of routes: one row per method and path, with its scope and handler. The server, the OpenAPI
- * page and the tests read the same table. Resource files (clients.c, tokens.c, reviews.c …) each define
- * one `const struct route x_routes[]` ended by a zero row; routes.c lists them.
+ * The table of routes: one row per method and path, with its scope and handler. The server, the
+ * OpenAPI page and the tests read the same table. Resource files (clients.c, tokens.c, reviews.c …)
+ * each define one `const struct route x_routes[]` ended by a zero row; routes.c lists them.
  */
 #ifndef API_ROUTE_H
 #define API_ROUTE_H
@@ -13,14 +13,14 @@ enum route_mode { ROUTE_INLINE = 1, ROUTE_WORKER };
 typedef int route_fn(struct request *req, struct fault *f);
 
 /* Ways past the key, added to a route's scope. */
-#define ROUTE_ANY_KEY 0xffu        /* whatever scopes the key has */
+#define ROUTE_ANY_KEY 0xffu          /* whatever scopes the key has */
 #define ROUTE_OR_LOOPBACK (1u << 16) /* or a peer on this machine that is no proxy */
 #define ROUTE_OR_TICKET (1u << 17)   /* or ?ticket=, which the handler checks */
 
 struct route {
 	const char *method;
-	const char *path;    /* "/token-management/tokens/{branch_id}" */
-	unsigned scope;      /* bits of enum key_scope, any of which will do; 0: no key needed */
+	const char *path; /* "/token-management/tokens/{branch_id}" */
+	unsigned scope;   /* bits of enum key_scope, any of which will do; 0: no key needed */
 	enum route_mode mode;
 	route_fn *handle;
 	route_fn *worker;    /* ROUTE_INLINE only: where REQUEST_TO_WORKER leads */
@@ -36,11 +36,11 @@ struct route_match {
 	bool open;      /* ROUTE_NO_METHOD: some route of this path needs no key */
 };
 /*
- * Pure. path is the raw path without the query; parameters are percent-decoded into scratch, which must
- * hold strlen(path) + 1 bytes and outlive *ret. A decoded '/' stays inside its parameter.
+ * Pure. path is the raw path without the query; parameters are percent-decoded into scratch, which
+ * must hold strlen(path) + 1 bytes and outlive *ret. A decoded '/' stays inside its parameter.
  */
-enum route_outcome route_find(const char *method, const char *path, char *scratch,
-	struct route_match *ret);
+enum route_outcome route_find(
+	const char *method, const char *path, char *scratch, struct route_match *ret);
 /* Calls each() for every route, in the order of the tables. */
 void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 

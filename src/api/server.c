@@ -19,8 +19,8 @@
 
 struct metric server_rejected = METRIC_COUNTER("review_fetcher_http_connections_rejected_total",
 	"Connections above API_MAX_CONNECTIONS, answered 503.", "");
-static struct metric connections = METRIC_GAUGE("review_fetcher_http_connections_open",
-	"Open HTTP connections.", "");
+static struct metric connections =
+	METRIC_GAUGE("review_fetcher_http_connections_open", "Open HTTP connections.", "");
 
 /* ---- connections ---- */
 
@@ -37,7 +37,8 @@ static void read_peer(struct conn *c, const struct sockaddr *peer)
 		c->is_loopback = ntohl(v4->sin_addr.s_addr) >> 24 == 127;
 	} else if (peer->sa_family == AF_INET6) {
 		(void)inet_ntop(AF_INET6, &v6->sin6_addr, c->req.remote, sizeof(c->req.remote));
-		c->is_loopback = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+		c->is_loopback =
+			IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
 			(IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
 	}
 }
@@ -178,8 +179,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	return result == MHD_YES ? MHD_YES : MHD_NO;
 }
 
-static void on_completed(void *cls, struct MHD_Connection *mhd, void **context,
-	enum MHD_RequestTerminationCode code)
+static void on_completed(
+	void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
 	struct conn *c = *context;
 
@@ -228,7 +229,8 @@ static int read_tls_files(struct api *api, struct fault *f)
 			"TLS_CERT and TLS_KEY go together: set both, or none for plain HTTP");
 	if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
 		return fault_input(f, "TLS_CERT",
-			"this build of libmicrohttpd has no TLS: leave TLS_CERT unset and put a proxy in front");
+			"this build of libmicrohttpd has no TLS: leave TLS_CERT unset and put a "
+			"proxy in front");
 	if (server_read_pem(s->tls_cert, "TLS_CERT", &api->tls_cert, f) < 0)
 		return -1;
 	return server_read_pem(s->tls_key, "TLS_KEY", &api->tls_key, f);
@@ -247,15 +249,18 @@ static int start_daemon(struct api *api, struct fault *f)
 	const unsigned threads = (unsigned)api->parts.settings->api_workers;
 	const unsigned limit = connection_limit(api->parts.settings->api_max_connections, threads);
 	struct MHD_OptionItem more[8];
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	unsigned flags =
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	size_t n = 0;
 
 	if (threads > 1)
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)threads, NULL};
+		more[n++] = (struct MHD_OptionItem){
+			MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)threads, NULL};
 	if (has_tls(api)) {
 		static char priorities[] = "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1";
 		flags |= MHD_USE_TLS;
-		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, api->tls_cert.data};
+		more[n++] =
+			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, api->tls_cert.data};
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, api->tls_key.data};
 		more[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
 	}
@@ -263,24 +268,23 @@ static int start_daemon(struct api *api, struct fault *f)
 	server_raise_descriptors(limit + DESCRIPTORS_BESIDE);
 	/* The log comes first: it hears what the later options have to say. */
 	api->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, api,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, api->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, limit,
-		MHD_OPTION_CONNECTION_TIMEOUT, 0U, /* server_sweep.c does it */
+		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+		api->listen_fd, MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT,
+		0U, /* server_sweep.c does it */
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_CONNECTION_BYTES,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 0,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,
-		MHD_OPTION_URI_LOG_CALLBACK, on_target, api,
-		MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 0,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, api, MHD_OPTION_URI_LOG_CALLBACK,
+		on_target, api, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_ARRAY, more,
+		MHD_OPTION_END);
 	if (api->daemon)
 		return 0;
 	return has_tls(api) ? fault_input(f, "TLS_CERT",
-				      "TLS did not start: check that TLS_CERT is the certificate chain and "
+				      "TLS did not start: check that TLS_CERT is the certificate "
+				      "chain and "
 				      "TLS_KEY its unencrypted key, both PEM")
-			    : fault_raise(f, FAULT_BUG, "libmicrohttpd did not start with %u threads", threads);
+			    : fault_raise(f, FAULT_BUG,
+				      "libmicrohttpd did not start with %u threads", threads);
 }
 
 static void api_free(struct api *api)

@@ -2,9 +2,10 @@
 /*
  * The inside of the server, shared by server*.c.
  *
- * A connection carries one request at a time, so its request is a part of it and nothing is allocated on
- * the hot path. While a request is with a worker or with a callback its connection is suspended: the
- * library then neither reads nor closes it, which is what makes the request outlive a client that left.
+ * A connection carries one request at a time, so its request is a part of it and nothing is
+ * allocated on the hot path. While a request is with a worker or with a callback its connection is
+ * suspended: the library then neither reads nor closes it, which is what makes the request outlive
+ * a client that left.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H
@@ -20,12 +21,13 @@ struct MHD_Daemon;
 struct MHD_Response;
 
 /*
- * What one connection may hold in the library: request headers, and response headers behind them. The
- * library zeroes all of it after each request. Headers from LIMIT_HEADER_BYTES up to nearly this size are
- * refused by us in problem+json, larger ones by the library's own 431 page.
+ * What one connection may hold in the library: request headers, and response headers behind them.
+ * The library zeroes all of it after each request. Headers from LIMIT_HEADER_BYTES up to nearly
+ * this size are refused by us in problem+json, larger ones by the library's own 431 page.
  */
 #define SERVER_CONNECTION_BYTES (32 * 1024)
-#define SERVER_DISCARD_BYTES (8 * LIMIT_BODY_BYTES) /* read and thrown away, so that a refusal is read */
+#define SERVER_DISCARD_BYTES \
+	(8 * LIMIT_BODY_BYTES) /* read and thrown away, so that a refusal is read */
 
 enum conn_phase { PHASE_FRESH, PHASE_READING, PHASE_WORKING, PHASE_IDLE };
 enum conn_step { STEP_HEAD, STEP_BODY, STEP_ANSWER };
@@ -42,11 +44,11 @@ struct conn {
 	_Atomic int64_t phase; /* enum conn_phase and the tick at which it began: see conn_enter */
 	_Atomic int state;     /* who ends the request: see server_request.c */
 	enum conn_step step;
-	bool is_decided;  /* the answer is there already; the body is thrown away */
+	bool is_decided; /* the answer is there already; the body is thrown away */
 	size_t body_seen;
-	char *uri;        /* target as sent, and behind it room for decoding; uri_inline or allocated */
+	char *uri; /* target as sent, and behind it room for decoding; uri_inline or allocated */
 	size_t uri_len;
-	uint32_t count;   /* requests on this connection, for their ids */
+	uint32_t count; /* requests on this connection, for their ids */
 	char uri_inline[URI_INLINE_BYTES];
 	struct request req;
 };
@@ -74,11 +76,13 @@ extern struct metric server_rejected, server_handed_over, server_taken_back;
 
 void conn_enter(struct conn *c, enum conn_phase phase);
 
-/* server_listen.c. The socket listens, non-blocking. -1 FAULT_INPUT says which setting to change. */
-MUST_CHECK int server_listen(const char *host, int64_t port, int *ret_fd, unsigned *ret_port,
-	struct fault *f);
+/* server_listen.c. The socket listens, non-blocking. -1 FAULT_INPUT says which setting to change.
+ */
+MUST_CHECK int server_listen(
+	const char *host, int64_t port, int *ret_fd, unsigned *ret_port, struct fault *f);
 /* Reads a PEM file of at most 256 KiB; the buffer is wiped when dropped. */
-MUST_CHECK int server_read_pem(const char *path, const char *setting, struct buf *ret, struct fault *f);
+MUST_CHECK int server_read_pem(
+	const char *path, const char *setting, struct buf *ret, struct fault *f);
 /* Lets the process hold that many descriptors, as far as the hard limit goes. */
 void server_raise_descriptors(size_t wanted);
 
@@ -96,7 +100,8 @@ int server_send(struct conn *c);
 struct MHD_Response *server_stream_open(struct conn *c);
 void server_streams_end(struct api *api);
 
-/* server_sweep.c: closes connections that are too slow, from the scheduler's thread, every second. */
+/* server_sweep.c: closes connections that are too slow, from the scheduler's thread, every second.
+ */
 void server_sweep_start(struct api *api);
 void server_sweep_stop(struct api *api);
 

@@ -33,8 +33,8 @@ static struct MHD_Response *body_response(struct answer *a)
 		buf_drop(&body);
 		return MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
 	}
-	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(body.len,
-		body.data, is_wiped ? mem_wipe_free : mem_free, body.data);
+	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(
+		body.len, body.data, is_wiped ? mem_wipe_free : mem_free, body.data);
 	if (r == NULL)
 		buf_drop(&body);
 	return r;
@@ -58,7 +58,8 @@ static bool add_headers(struct MHD_Response *r, const struct answer *a)
 	if (!has_header(a, "Cache-Control"))
 		good &= MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES;
 	for (size_t i = 0; i < a->n_headers; i++)
-		good &= MHD_add_response_header(r, a->headers[i].name, a->headers[i].value) == MHD_YES;
+		good &= MHD_add_response_header(r, a->headers[i].name, a->headers[i].value) ==
+			MHD_YES;
 	return good;
 }
 

@@ -21,20 +21,24 @@ static int explain(const char *host, int64_t port, int error, struct fault *f)
 	switch (error) {
 	case EADDRINUSE:
 		return fault_input(f, "API_PORT",
-			"%s:%lld is already in use by another program: stop it, or set API_PORT to a free port",
+			"%s:%lld is already in use by another program: stop it, or set API_PORT to "
+			"a free port",
 			host, (long long)port);
 	case EADDRNOTAVAIL:
 		return fault_input(f, "API_HOST",
-			"%s is not an address of this machine: set API_HOST to 127.0.0.1 (this machine only), "
-			"0.0.0.0 (all networks) or one of its addresses", host);
+			"%s is not an address of this machine: set API_HOST to 127.0.0.1 (this "
+			"machine only), "
+			"0.0.0.0 (all networks) or one of its addresses",
+			host);
 	case EACCES:
 	case EPERM:
 		return fault_input(f, "API_PORT",
 			"this user may not listen on %s:%lld: set API_PORT to 1024 or more", host,
 			(long long)port);
 	default:
-		return fault_input(f, "API_HOST", "cannot listen on %s:%lld: %s; check API_HOST and API_PORT",
-			host, (long long)port, strerror(error));
+		return fault_input(f, "API_HOST",
+			"cannot listen on %s:%lld: %s; check API_HOST and API_PORT", host,
+			(long long)port, strerror(error));
 	}
 }
 
@@ -42,13 +46,16 @@ static int explain(const char *host, int64_t port, int error, struct fault *f)
 static int listen_on(const struct addrinfo *at)
 {
 	const int on = 1, user_timeout_ms = LIMIT_IDLE_MS;
-	const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	const int fd =
+		socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	/* Accepted sockets inherit it: a peer that takes nothing for so long is dropped by the kernel. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
+	/* Accepted sockets inherit it: a peer that takes nothing for so long is dropped by the
+	 * kernel. */
+	(void)setsockopt(
+		fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
 	if (bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
 		const int error = errno;
 		close(fd);
@@ -84,8 +91,10 @@ int server_listen(const char *host, int64_t port, int *ret_fd, unsigned *ret_por
 	const int error = getaddrinfo(host, service, &hints, &found);
 	if (error != 0)
 		return fault_input(f, "API_HOST",
-			"'%.64s' is neither an address nor a name that can be resolved (%s): set API_HOST to "
-			"127.0.0.1, 0.0.0.0, ::1, :: or a name of this machine", host, gai_strerror(error));
+			"'%.64s' is neither an address nor a name that can be resolved (%s): set "
+			"API_HOST to "
+			"127.0.0.1, 0.0.0.0, ::1, :: or a name of this machine",
+			host, gai_strerror(error));
 	for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next)
 		fd = listen_on(at);
 	freeaddrinfo(found);
@@ -111,7 +120,8 @@ int server_read_pem(const char *path, const char *setting, struct buf *ret, stru
 	secret_wipe(piece, sizeof(piece));
 	close(fd);
 	if (n < 0 || buf_failed(ret) || strstr(buf_text(ret), "-----BEGIN ") == NULL)
-		return fault_input(f, setting, "%.128s is not a PEM file: set %s to one", path, setting);
+		return fault_input(
+			f, setting, "%.128s is not a PEM file: set %s to one", path, setting);
 	return 0;
 }
 

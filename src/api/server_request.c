@@ -2,10 +2,10 @@
 /*
  * From the head of a request to its answer.
  *
- * Who ends a pending request is settled by one atomic. It starts as RUNNING. The HTTP thread that must wait
- * suspends the connection and moves it to SUSPENDED; the one who finishes moves it to FINISHED and looks
- * at what was there: SUSPENDED means that the connection has to be woken, RUNNING that the HTTP thread has
- * not suspended it yet and will find out by itself.
+ * Who ends a pending request is settled by one atomic. It starts as RUNNING. The HTTP thread that
+ * must wait suspends the connection and moves it to SUSPENDED; the one who finishes moves it to
+ * FINISHED and looks at what was there: SUSPENDED means that the connection has to be woken,
+ * RUNNING that the HTTP thread has not suspended it yet and will find out by itself.
  */
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@
 
 struct metric server_handed_over = METRIC_COUNTER("review_fetcher_http_requests_queued_total",
 	"Requests handed from HTTP threads to workers.", "");
-struct metric server_taken_back = METRIC_COUNTER("review_fetcher_http_requests_dequeued_total",
-	"Requests that workers took up.", "");
+struct metric server_taken_back = METRIC_COUNTER(
+	"review_fetcher_http_requests_dequeued_total", "Requests that workers took up.", "");
 
 static struct conn *conn_of(struct request *req)
 {
@@ -100,7 +100,8 @@ static bool find_route(struct conn *c, const char *path)
 		return false;
 	case ROUTE_BAD_ENCODING:
 		refuse(c, 400,
-			"The path is not percent-encoded UTF-8: write each byte outside A-Z a-z 0-9 - . _ ~ "
+			"The path is not percent-encoded UTF-8: write each byte outside A-Z a-z "
+			"0-9 - . _ ~ "
 			"as %XX, and no NUL.");
 		return false;
 	case ROUTE_NO_PATH:
@@ -128,12 +129,16 @@ static void decide_early(struct conn *c)
 	struct fault f = {0};
 
 	if (c->is_surplus || atomic_load_explicit(&c->api->is_closed, memory_order_relaxed)) {
-		refuse(c, 503, c->is_surplus ? "Too many connections are open: try again in a few seconds, "
-					       "and keep connections open between requests."
-					     : "The service is shutting down: try again in a few seconds.");
+		refuse(c, 503,
+			c->is_surplus
+				? "Too many connections are open: try again in a few seconds, "
+				  "and keep connections open between requests."
+				: "The service is shutting down: try again in a few seconds.");
 		problem_retry_after(&c->req, 2000);
 	} else if (is_header_too_large(c)) {
-		refuse(c, 431, "The request line and headers have more than 16384 bytes together: send less.");
+		refuse(c, 431,
+			"The request line and headers have more than 16384 bytes together: send "
+			"less.");
 	} else if (strcmp(c->uri, "*") == 0 && strcmp(c->req.method, "OPTIONS") == 0) {
 		c->req.answer.status = 204;
 		c->req.answer.content_type = NULL;
@@ -154,7 +159,8 @@ static bool has_body(const char *method)
 
 /*
  * A refused body is read all the same, within bounds, since closing on unread bytes resets the
- * connection before the client has read why. Not when the client waits for our word before sending it.
+ * connection before the client has read why. Not when the client waits for our word before sending
+ * it.
  */
 static bool must_answer_now(struct conn *c)
 {
@@ -164,8 +170,8 @@ static bool must_answer_now(struct conn *c)
 	if (announced > LIMIT_BODY_BYTES && !c->is_decided)
 		refuse(c, 413, "The body has more than 1048576 bytes: send less.");
 	const char *expect = c->is_decided ? request_header(&c->req, "Expect") : NULL;
-	return c->is_decided &&
-		(announced > SERVER_DISCARD_BYTES || (expect && strcasecmp(expect, "100-continue") == 0));
+	return c->is_decided && (announced > SERVER_DISCARD_BYTES ||
+					(expect && strcasecmp(expect, "100-continue") == 0));
 }
 
 int server_take_head(struct conn *c, const char *method)
@@ -197,7 +203,8 @@ int server_take_body(struct conn *c, const char *bytes, size_t len)
 
 /* ---- running ---- */
 
-/* Woken connections are the library's again, so api->off_thread is the last thing that is touched. */
+/* Woken connections are the library's again, so api->off_thread is the last thing that is touched.
+ */
 void server_resume(struct conn *c)
 {
 	struct api *api = c->api;
@@ -227,7 +234,8 @@ static void run_on_worker(struct task *task)
 	struct fault f = {0};
 
 	metric_add(&server_taken_back, 1);
-	const int done = route->mode == ROUTE_WORKER ? route->handle(req, &f) : route->worker(req, &f);
+	const int done =
+		route->mode == ROUTE_WORKER ? route->handle(req, &f) : route->worker(req, &f);
 	if (done < 0)
 		request_fail(req, &f);
 	else if (done == 0)

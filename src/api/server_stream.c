@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers that are made while they are sent. The library pulls: when a piece is sent, the connection is
- * suspended and a worker fills the next one, so one piece is all that a slow reader costs.
+ * Answers that are made while they are sent. The library pulls: when a piece is sent, the
+ * connection is suspended and a worker fills the next one, so one piece is all that a slow reader
+ * costs.
  *
- * A run is at each moment in one hand: SENDING – the HTTP thread's; FILLING – a worker's; WAITING – the
- * timer's. The timer may fire late or twice (the drain moves it to now), so what it does is decided by a
- * compare-and-exchange from WAITING to FILLING.
+ * A run is at each moment in one hand: SENDING – the HTTP thread's; FILLING – a worker's; WAITING –
+ * the timer's. The timer may fire late or twice (the drain moves it to now), so what it does is
+ * decided by a compare-and-exchange from WAITING to FILLING.
  */
 #include <microhttpd.h>
 #include <string.h>
@@ -37,8 +38,8 @@ struct stream_run {
 	struct task task;
 };
 
-static struct metric open_streams = METRIC_GAUGE("review_fetcher_http_streams_open",
-	"Answers that are being streamed.", "");
+static struct metric open_streams =
+	METRIC_GAUGE("review_fetcher_http_streams_open", "Answers that are being streamed.", "");
 
 static bool is_draining(const struct stream_run *run)
 {
@@ -54,7 +55,8 @@ static void give_back(struct stream_run *run)
 	server_resume(c);
 }
 
-/* Under the lock, so that neither the drain nor the end of the run comes between state and timer. */
+/* Under the lock, so that neither the drain nor the end of the run comes between state and timer.
+ */
 static void wait_until_due(struct stream_run *run)
 {
 	struct api *api = run->api;
@@ -195,8 +197,8 @@ struct MHD_Response *server_stream_open(struct conn *c)
 	api->streams = run;
 	pthread_mutex_unlock(&api->lock);
 
-	struct MHD_Response *r =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, run, on_free);
+	struct MHD_Response *r = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, run, on_free);
 	if (r == NULL)
 		on_free(run);
 	return r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The time limits of connections. The library's own timeout starts again with each byte, so a peer that
- * sends one byte a second would hold a connection for ever; here the limit is on the whole request.
- * Connections say in one atomic what they do and since when; a sweep each second reads it.
+ * The time limits of connections. The library's own timeout starts again with each byte, so a peer
+ * that sends one byte a second would hold a connection for ever; here the limit is on the whole
+ * request. Connections say in one atomic what they do and since when; a sweep each second reads it.
  */
 #include <stdio.h>
 #include <sys/socket.h>
@@ -27,14 +27,15 @@ void conn_enter(struct conn *c, enum conn_phase phase)
 }
 
 /*
- * Nothing was answered yet in this phase, so our bytes are the first of the answer. Under TLS they would
- * not be a record: the connection just ends.
+ * Nothing was answered yet in this phase, so our bytes are the first of the answer. Under TLS they
+ * would not be a record: the connection just ends.
  */
 static void say_too_slow(const struct conn *c)
 {
 	static const char problem[] =
 		"{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
-		"\"detail\":\"The request did not arrive whole within 30 seconds: send it in one go.\"}";
+		"\"detail\":\"The request did not arrive whole within 30 seconds: send it in one "
+		"go.\"}";
 	char answer[512];
 
 	if (c->api->tls_cert.len > 0)
@@ -67,7 +68,8 @@ static void sweep_one(struct conn *c, int64_t now_ms)
 	case PHASE_WORKING:
 		return;
 	}
-	/* The library sees the end of the stream and closes; the lock keeps the descriptor ours till then. */
+	/* The library sees the end of the stream and closes; the lock keeps the descriptor ours
+	 * till then. */
 	(void)shutdown(c->fd, SHUT_RDWR);
 	conn_enter(c, PHASE_WORKING);
 }

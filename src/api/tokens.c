@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handing out tokens: the hot path. A token that is in memory is written straight into the answer on
- * the HTTP thread; everything else waits, without a thread, for tokens_obtain.
+ * Handing out tokens: the hot path. A token that is in memory is written straight into the answer
+ * on the HTTP thread; everything else waits, without a thread, for tokens_obtain.
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +47,8 @@ static void write_token(struct request *req, const struct token_view *view, cons
 	if (view->degraded) {
 		json_add_bool(&out, "degraded", true);
 		answer_header(req, "Warning",
-			"199 - \"refreshing this token fails; it is still valid, but has less life left than usual\"");
+			"199 - \"refreshing this token fails; it is still valid, but has less life "
+			"left than usual\"");
 	}
 	json_close(&out, '}');
 }
@@ -67,7 +68,8 @@ static void say_unknown(struct request *req, const char *branch_id)
 		problem_say(req, 404, NOT_FOUND);
 		return;
 	}
-	snprintf(detail, sizeof(detail), "Client not found for branch %s", uri_excerpt(branch_id, shown));
+	snprintf(detail, sizeof(detail), "Client not found for branch %s",
+		uri_excerpt(branch_id, shown));
 	problem_say(req, 404, detail);
 }
 
@@ -143,7 +145,8 @@ static int get_token(struct request *req, struct fault *f)
 		say_unknown(req, branch_id);
 		return 0;
 	}
-	if (tokens_read(request_tokens(req), branch_id, strlen(branch_id), min_ttl_ms, copy_token, req))
+	if (tokens_read(
+		    request_tokens(req), branch_id, strlen(branch_id), min_ttl_ms, copy_token, req))
 		return 0;
 	tokens_obtain(request_tokens(req), branch_id, min_ttl_ms, false, on_read, req);
 	return REQUEST_PENDING;
@@ -176,9 +179,9 @@ static int refresh_token(struct request *req, struct fault *f)
 }
 
 const struct route token_routes[] = {
-	{"GET", "/token-management/tokens/{branch_id}", KEY_TOKENS_READ, ROUTE_INLINE, get_token, NULL,
-		"A token of this branch that works now"},
-	{"POST", "/token-management/tokens/refresh", KEY_TOKENS_MANAGE, ROUTE_WORKER, refresh_token, NULL,
-		"Refresh the token of a client now"},
+	{"GET", "/token-management/tokens/{branch_id}", KEY_TOKENS_READ, ROUTE_INLINE, get_token,
+		NULL, "A token of this branch that works now"},
+	{"POST", "/token-management/tokens/refresh", KEY_TOKENS_MANAGE, ROUTE_WORKER, refresh_token,
+		NULL, "Refresh the token of a client now"},
 	{0},
 };

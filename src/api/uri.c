@@ -71,7 +71,8 @@ static int decode_pair(char *pair, size_t number, struct name_value *ret, struct
 			number);
 	if (text_percent_decode(value, strlen(value), true, value, &len) != 0)
 		return fault_raise(f, FAULT_INPUT,
-			"the value of query parameter '%s' is not percent-encoded UTF-8: write each "
+			"the value of query parameter '%s' is not percent-encoded UTF-8: write "
+			"each "
 			"byte outside A-Z a-z 0-9 - . _ ~ as %%XX, and no NUL",
 			uri_excerpt(pair, shown));
 	*ret = (struct name_value){pair, value};

@@ -5,6 +5,7 @@
 
 #include "base/embedded.h"
 
-const struct embedded_file *console_file(const char *name); /* "message.html"; NULL: there is none */
+const struct embedded_file *console_file(
+	const char *name); /* "message.html"; NULL: there is none */
 
 #endif
