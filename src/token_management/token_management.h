@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Google connections of the branches: who they are (clients), how one is made (connect), the token
- * that works now (tokens), and who may ask (keys).
+ * The Google connections of the branches: who they are (clients), how one is made (connect), the
+ * token that works now (tokens), and who may ask (keys).
  *
  * Threads. Functions that say "worker" touch the database and block; they belong on pool threads or
  * in the command line. "HTTP" ones touch memory only.
@@ -30,11 +30,21 @@ struct token_management_parts { /* borrowed; all must outlive the object */
 	struct pool *pool;           /* NULL likewise */
 	struct scheduler *scheduler; /* NULL likewise */
 };
-MUST_CHECK int token_management_new(const struct token_management_parts *parts,
-	struct token_management **ret, struct fault *f);
-/* Every waiter has been answered and no refresh runs when it returns. After net_stop. NULL is fine. */
+MUST_CHECK int token_management_new(
+	const struct token_management_parts *parts, struct token_management **ret, struct fault *f);
+/*
+ * From now on nothing is asked of a provider; what is under way gets wait_ms to be answered and
+ * stored, so that a stop does not throw a rotated refresh token away. Before net_stop. Idempotent.
+ * NULL is fine.
+ */
+void token_management_stop(struct token_management *tm, int64_t wait_ms);
+/*
+ * Every waiter has been answered and no refresh runs when it returns. After net_stop, while pool
+ * and scheduler still run. NULL is fine.
+ */
 void token_management_free(struct token_management *tm);
-/* Worker; called about every 500 ms by serve: follows the change feed (other processes, command line). */
+/* Worker; called about every 500 ms by serve: follows the change feed (other processes, command
+ * line). */
 MUST_CHECK int token_management_follow(struct token_management *tm, struct fault *f);
 
 /* ---- clients: worker ---- */
@@ -50,10 +60,10 @@ struct client { /* strings are owned by the struct: client_done */
 };
 void client_done(struct client *c);
 
-struct client_input { /* borrowed */
-	const char *client_id;     /* NULL with client_secret: the default app of the settings */
+struct client_input {          /* borrowed */
+	const char *client_id; /* NULL with client_secret: the default app of the settings */
 	const char *client_secret;
-	const char *redirect_uri;  /* NULL: PUBLIC_URL + /token-management/auth/callback */
+	const char *redirect_uri; /* NULL: PUBLIC_URL + /token-management/auth/callback */
 	const char *branch_id, *workspace_email, *workspace_name;
 };
 /* Who acts, for the audit. */
@@ -65,22 +75,23 @@ struct actor {
 MUST_CHECK int clients_register(struct token_management *tm, const struct client_input *in,
 	const struct actor *who, struct client *ret, struct fault *f);
 /* 0, or FAULT_MISSING. */
-MUST_CHECK int clients_get(struct token_management *tm, int64_t id, struct client *ret, struct fault *f);
-MUST_CHECK int clients_get_by_branch(struct token_management *tm, const char *branch_id,
-	struct client *ret, struct fault *f);
+MUST_CHECK int clients_get(
+	struct token_management *tm, int64_t id, struct client *ret, struct fault *f);
+MUST_CHECK int clients_get_by_branch(
+	struct token_management *tm, const char *branch_id, struct client *ret, struct fault *f);
 struct client_filter {
-	const char *status, *q;         /* NULL: any; q: substring of branch, email or workspace name */
-	const char *const *branches;    /* NULL: all; else only these (a key's binding) */
+	const char *status, *q; /* NULL: any; q: substring of branch, email or workspace name */
+	const char *const *branches; /* NULL: all; else only these (a key's binding) */
 	size_t n_branches;
-	int64_t after_id;               /* cursor */
+	int64_t after_id; /* cursor */
 	int64_t limit;
 };
 typedef int client_each_fn(void *arg, const struct client *c, struct fault *f);
 MUST_CHECK int clients_list(struct token_management *tm, const struct client_filter *filter,
 	client_each_fn *each, void *arg, struct fault *f);
 /* Deletes the client and its tokens here; says nothing to Google. FAULT_MISSING. */
-MUST_CHECK int clients_delete(struct token_management *tm, int64_t id, const struct actor *who,
-	struct fault *f);
+MUST_CHECK int clients_delete(
+	struct token_management *tm, int64_t id, const struct actor *who, struct fault *f);
 
 /* ---- connect: the consent flow (RFC 6749 4.1, RFC 7636) ---- */
 
@@ -91,13 +102,13 @@ MUST_CHECK int connect_link(struct token_management *tm, int64_t client_id, cons
 	struct buf *ret_url, int64_t *ret_expires_at_ms, struct fault *f);
 
 struct connect_start {
-	struct buf location;       /* where to send the browser */
-	char cookie[64];           /* value that binds the flow to this browser */
+	struct buf location; /* where to send the browser */
+	char cookie[64];     /* value that binds the flow to this browser */
 };
 void connect_start_done(struct connect_start *s);
 /*
- * Worker. Starts a flow. ticket NULL: the caller was already authorised by key or session. browser: the
- * cookie value the browser showed, or NULL. FAULT_MISSING "Client not found or inactive";
+ * Worker. Starts a flow. ticket NULL: the caller was already authorised by key or session. browser:
+ * the cookie value the browser showed, or NULL. FAULT_MISSING "Client not found or inactive";
  * FAULT_DENIED: the ticket is unknown, expired, used up or opened in another browser.
  */
 MUST_CHECK int connect_begin(struct token_management *tm, int64_t client_id, const char *ticket,
@@ -105,27 +116,30 @@ MUST_CHECK int connect_begin(struct token_management *tm, int64_t client_id, con
 
 struct connect_reply { /* what the provider sent to the callback; each may be NULL; borrowed */
 	const char *state, *code, *error, *iss;
-	const char *browser;   /* cookie */
+	const char *browser; /* cookie */
 };
 enum connect_outcome {
-	CONNECT_DONE,            /* connected */
-	CONNECT_REFUSED,         /* the person said no (access_denied) */
-	CONNECT_BAD_STATE,       /* missing, unknown, expired, used, or another browser's: no request was made */
-	CONNECT_BAD_REQUEST,     /* no code and no error */
-	CONNECT_MISSING_SCOPE,   /* connected or not, the review scope was unticked: no token kept */
-	CONNECT_NO_REFRESH_TOKEN,/* the provider gave none */
-	CONNECT_FAILED,          /* the exchange failed; fault says how */
+	CONNECT_DONE,      /* connected */
+	CONNECT_REFUSED,   /* the person said no (access_denied) */
+	CONNECT_BAD_STATE, /* missing, unknown, expired, used, or another browser's: no request was
+			      made */
+	CONNECT_BAD_REQUEST,   /* no code and no error */
+	CONNECT_MISSING_SCOPE, /* connected or not, the review scope was unticked: no token kept */
+	CONNECT_NO_REFRESH_TOKEN, /* the provider gave none */
+	CONNECT_FAILED,           /* the exchange failed; fault says how */
 };
 struct connect_result { /* borrowed for the call */
 	enum connect_outcome outcome;
-	int64_t client_row;       /* 0 when the state is not known */
-	const char *client_oauth_id, *branch_id, *workspace_name; /* NULL when the state is not known */
-	const char *provider_error;                               /* `error` of the provider, or NULL */
+	int64_t client_row; /* 0 when the state is not known */
+	const char *client_oauth_id, *branch_id,
+		*workspace_name;    /* NULL when the state is not known */
+	const char *provider_error; /* `error` of the provider, or NULL */
 	int64_t expires_at_ms;
 	const struct fault *fault; /* with CONNECT_FAILED */
 };
 typedef void connect_done_fn(void *arg, const struct connect_result *result);
-/* Worker. Spends the state and, once, the code. done is called exactly once, on a worker, maybe inside. */
+/* Worker. Spends the state and, once, the code. done is called exactly once, on a worker, maybe
+ * inside. */
 void connect_finish(struct token_management *tm, const struct connect_reply *reply,
 	connect_done_fn *done, void *arg);
 
@@ -151,9 +165,9 @@ enum token_outcome {
 };
 typedef void token_copy_fn(void *arg, const struct token_view *view);
 /*
- * HTTP. When a token of this branch lives in memory with enough life, calls copy (under a shard's lock:
- * format into your own memory, nothing else) and answers true. False: ask tokens_obtain. Never touches
- * the database, the network or a queue.
+ * HTTP. When a token of this branch lives in memory with enough life, calls copy (under a shard's
+ * lock: format into your own memory, nothing else) and answers true. False: ask tokens_obtain.
+ * Never touches the database, the network or a queue.
  */
 bool tokens_read(struct token_management *tm, const char *branch_id, size_t len, int64_t min_ttl_ms,
 	token_copy_fn *copy, void *arg);
@@ -171,13 +185,14 @@ typedef void token_done_fn(void *arg, const struct token_result *result);
  * (promise 1). force refreshes whatever life is left, but joins a refresh already running. done is
  * called exactly once, on a worker, never inside this call.
  */
-void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t min_ttl_ms, bool force,
-	token_done_fn *done, void *arg);
+void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t min_ttl_ms,
+	bool force, token_done_fn *done, void *arg);
 /*
  * Any thread. A caller saw this very token refused (401): forget it, so that the next obtain
  * refreshes. Does nothing when the branch has another token by now.
  */
-void tokens_reject(struct token_management *tm, const char *branch_id, const char *access_token, size_t len);
+void tokens_reject(
+	struct token_management *tm, const char *branch_id, const char *access_token, size_t len);
 
 /* ---- keys ---- */
 
@@ -191,8 +206,9 @@ enum key_scope {
 	KEY_REVIEWS_REPLY = 1 << 6,
 	KEY_ADMIN = 1 << 7, /* implies all others */
 };
-const char *key_scope_name(enum key_scope scope);          /* "tokens:read" */
-/* Comma- or blank-separated names to bits. FAULT_INPUT names the unknown one and lists the known. */
+const char *key_scope_name(enum key_scope scope); /* "tokens:read" */
+/* Comma- or blank-separated names to bits. FAULT_INPUT names the unknown one and lists the known.
+ */
 MUST_CHECK int key_scopes_parse(const char *text, unsigned *ret, struct fault *f);
 
 struct key_input {
@@ -200,8 +216,8 @@ struct key_input {
 	unsigned scopes;
 	const char *const *branches; /* NULL: all */
 	size_t n_branches;
-	int64_t expires_at_ms;       /* 0: never */
-	int64_t per_minute;          /* 0: no rate */
+	int64_t expires_at_ms; /* 0: never */
+	int64_t per_minute;    /* 0: no rate */
 };
 /* Worker. *ret_key is the only time the key itself is seen ("rf_<id>_<secret>"). */
 MUST_CHECK int keys_create(struct token_management *tm, const struct key_input *in,
@@ -211,7 +227,8 @@ struct key_row {
 	int64_t per_minute, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms;
 };
 typedef int key_each_fn(void *arg, const struct key_row *k, struct fault *f);
-MUST_CHECK int keys_list(struct token_management *tm, key_each_fn *each, void *arg, struct fault *f);
+MUST_CHECK int keys_list(
+	struct token_management *tm, key_each_fn *each, void *arg, struct fault *f);
 MUST_CHECK int keys_revoke(struct token_management *tm, const char *id, const struct actor *who,
 	struct fault *f); /* FAULT_MISSING */
 
@@ -223,15 +240,16 @@ struct key_grant { /* by value, no ownership */
 	uint32_t retry_after_ms; /* KEY_TOO_FAST */
 };
 /*
- * HTTP. All keys live in memory; the secret is compared in constant time (BLAKE2b of the whole key).
- * Counts against the key's rate and notes its use.
+ * HTTP. All keys live in memory; the secret is compared in constant time (BLAKE2b of the whole
+ * key). Counts against the key's rate and notes its use.
  */
-enum key_outcome keys_check(struct token_management *tm, const char *key, size_t len,
-	struct key_grant *ret);
+enum key_outcome keys_check(
+	struct token_management *tm, const char *key, size_t len, struct key_grant *ret);
 /* HTTP. Whether a bound key covers a branch; true for keys that are not bound. */
 bool keys_may_see(struct token_management *tm, const struct key_grant *key, const char *branch_id,
 	size_t len);
-/* Worker. The branches of a bound key as owned strings (free each, then the array). 0 and NULL: not bound. */
+/* Worker. The branches of a bound key as owned strings (free each, then the array). 0 and NULL: not
+ * bound. */
 size_t keys_branches(struct token_management *tm, const struct key_grant *key, char ***ret);
 
 #endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "core/limits.h"
+#include "store/store.h"
+#include "token_management/audit.h"
+#include "token_management/grant.h"
+#include "token_management/internal.h"
+#include "token_management/state.h"
+
+#define CALLBACK_PATH "/token-management/auth/callback"
+
+/* ---- checking input ---- */
+
+/* Text for people and names: UTF-8 without control characters (C0, DEL, C1). */
+static int check_text(
+	const char *text, size_t max, const char *field, const char *what, struct fault *f)
+{
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	if (len == 0 || len > max)
+		return fault_input(
+			f, field, "%s must have 1 to %zu bytes, not %zu", what, max, len);
+	if (!text_is_utf8(text, len))
+		return fault_input(f, field, "%s must be UTF-8", what);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
+
+		if (c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0))
+			return fault_input(f, field,
+				"%s must not contain control characters (byte %zu)", what, i + 1);
+	}
+	return 0;
+}
+
+/* RFC 6749 appendix A.1 and A.2: visible ASCII characters and blanks. */
+static int check_credential(
+	const char *text, size_t max, const char *field, const char *what, struct fault *f)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > max)
+		return fault_input(
+			f, field, "%s must have 1 to %zu bytes, not %zu", what, max, len);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < 0x20 || text[i] > 0x7e)
+			return fault_input(
+				f, field, "%s must be printable ASCII (byte %zu)", what, i + 1);
+	}
+	return 0;
+}
+
+/* The shape alone: one '@' between a local part and a domain with a dot; no blanks, no controls. */
+static int check_email(const char *text, struct fault *f)
+{
+	const char *at, *dot;
+
+	if (check_text(text, LIMIT_EMAIL_BYTES, "workspace_email", "the e-mail address", f) < 0)
+		return -1;
+	at = strrchr(text, '@');
+	dot = at != NULL ? strrchr(at, '.') : NULL;
+	if (at == NULL || at == text || at - text > 64 || strchr(text, '@') != at ||
+		strpbrk(text, " ,;<>()[]\\\"") != NULL || dot == NULL || dot == at + 1 ||
+		dot[1] == '\0' || at[1] == '.' || strstr(at, "..") != NULL)
+		return fault_input(
+			f, "workspace_email", "an e-mail address looks like name@example.com");
+	return 0;
+}
+
+static int check_app(
+	const struct token_management *tm, const struct client_input *in, struct fault *f)
+{
+	const struct settings *s = tm->settings;
+
+	if (in->client_id == NULL && in->client_secret == NULL) {
+		if (s->google_client_id != NULL && secret_is_set(&s->google_client_secret))
+			return 0;
+		return fault_input(f, "client_id",
+			"client_id and client_secret are required: no default app is set"
+			" (GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET)");
+	}
+	if (in->client_id == NULL)
+		return fault_input(f, "client_id", "client_id must come with client_secret");
+	if (in->client_secret == NULL)
+		return fault_input(f, "client_secret", "client_secret must come with client_id");
+	if (check_credential(in->client_id, LIMIT_CLIENT_ID_BYTES, "client_id", "client_id", f) < 0)
+		return -1;
+	return check_credential(
+		in->client_secret, LIMIT_CLIENT_SECRET_BYTES, "client_secret", "client_secret", f);
+}
+
+static int check_input(
+	const struct token_management *tm, const struct client_input *in, struct fault *f)
+{
+	if (check_app(tm, in, f) < 0)
+		return -1;
+	if (in->redirect_uri != NULL &&
+		net_url_check(in->redirect_uri, NET_URL_REDIRECT, "redirect_uri", f) < 0)
+		return -1;
+	if (check_text(in->branch_id, LIMIT_BRANCH_ID_BYTES, "branch_id", "branch_id", f) < 0 ||
+		check_email(in->workspace_email, f) < 0)
+		return -1;
+	return check_text(
+		in->workspace_name, LIMIT_NAME_BYTES, "workspace_name", "workspace_name", f);
+}
+
+/* ---- reading rows ---- */
+
+void client_done(struct client *c)
+{
+	mem_free(c->client_oauth_id);
+	mem_free(c->redirect_uri);
+	mem_free(c->branch_id);
+	mem_free(c->workspace_email);
+	mem_free(c->workspace_name);
+	mem_free(c->provider);
+	mem_free(c->status);
+	mem_free(c->status_reason);
+	mem_free(c->granted_scopes);
+	mem_free(c->missing_scopes);
+	*c = (struct client){0};
+}
+
+/* $1 is the time now: a connection whose refresh is due is `expiring`. */
+#define STATUS_NOW                                                                    \
+	"CASE WHEN c.is_active = 0 THEN 'inactive'"                                   \
+	" WHEN c.status = 'connected' AND t.next_refresh_at_ms <= $1 THEN 'expiring'" \
+	" ELSE c.status END"
+#define CLIENT_SELECT                                                                  \
+	"SELECT c.id, c.client_id, c.redirect_uri, c.branch_id, c.workspace_email,"    \
+	" c.workspace_name, c.provider, " STATUS_NOW ", c.status_reason, c.is_active," \
+	" c.created_at_ms, c.updated_at_ms, t.client_id, t.scope, t.requested_scope,"  \
+	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms"               \
+	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
+
+static char *copy_text(const struct db_value *col)
+{
+	const char *text = db_get_text(col);
+
+	return text != NULL ? mem_text(text) : NULL;
+}
+
+static char *missing_scopes(const char *requested, const char *granted)
+{
+	AUTO(buf_drop) struct buf missing = BUF_INIT(16384);
+
+	if (requested != NULL)
+		scopes_missing(requested, granted, &missing);
+	return mem_text(buf_text(&missing));
+}
+
+static void read_client(
+	const struct token_management *tm, const struct db_value *c, struct client *ret)
+{
+	bool has_tokens = c[12].type != DB_NULL;
+
+	*ret = (struct client){
+		.id = db_get_int(&c[0]),
+		.client_oauth_id = copy_text(&c[1]),
+		.redirect_uri = copy_text(&c[2]),
+		.branch_id = copy_text(&c[3]),
+		.workspace_email = copy_text(&c[4]),
+		.workspace_name = copy_text(&c[5]),
+		.provider = copy_text(&c[6]),
+		.status = copy_text(&c[7]),
+		.status_reason = copy_text(&c[8]),
+		.is_active = db_get_int(&c[9]) != 0,
+		.created_at_ms = db_get_int(&c[10]),
+		.updated_at_ms = db_get_int(&c[11]),
+		.expires_at_ms = db_get_int(&c[15]),
+		.last_refreshed_at_ms = db_get_int(&c[16]),
+		.next_refresh_at_ms = db_get_int(&c[17]),
+	};
+	if (ret->client_oauth_id == NULL)
+		ret->client_oauth_id = mem_text(tm->settings->google_client_id != NULL
+							? tm->settings->google_client_id
+							: "");
+	if (has_tokens && c[13].type != DB_NULL) {
+		ret->granted_scopes = copy_text(&c[13]);
+		ret->missing_scopes = missing_scopes(db_get_text(&c[14]), ret->granted_scopes);
+	}
+}
+
+struct finding {
+	const struct token_management *tm;
+	int64_t id;
+	const char *branch_id; /* or NULL: by id */
+	struct client *ret;
+};
+
+static int found(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct finding *x = arg;
+
+	(void)n_cols;
+	(void)f;
+	client_done(x->ret);
+	read_client(x->tm, cols, x->ret);
+	return 1;
+}
+
+static int find_body(struct db *db, void *arg, struct fault *f)
+{
+	struct finding *x = arg;
+	struct db_value now = db_int(clock_wall_ms());
+
+	if (x->branch_id != NULL)
+		return db_read(db, CLIENT_SELECT "WHERE c.branch_id = $2", found, x, f, now,
+			db_text(x->branch_id));
+	return db_read(db, CLIENT_SELECT "WHERE c.id = $2", found, x, f, now, db_int(x->id));
+}
+
+int clients_get(struct token_management *tm, int64_t id, struct client *ret, struct fault *f)
+{
+	struct finding x = {.tm = tm, .id = id, .ret = ret};
+
+	*ret = (struct client){0};
+	if (store_use(tm->store, find_body, &x, f) < 0)
+		return -1;
+	return ret->id != 0 ? 0 : fault_raise(f, FAULT_MISSING, "Client not found");
+}
+
+int clients_get_by_branch(
+	struct token_management *tm, const char *branch_id, struct client *ret, struct fault *f)
+{
+	struct finding x = {.tm = tm, .branch_id = branch_id, .ret = ret};
+
+	*ret = (struct client){0};
+	if (store_use(tm->store, find_body, &x, f) < 0)
+		return -1;
+	return ret->id != 0
+		       ? 0
+		       : fault_raise(f, FAULT_MISSING, "No client is registered for this branch");
+}
+
+/* ---- registering ---- */
+
+struct registering {
+	struct token_management *tm;
+	const struct client_input *in;
+	const struct actor *who;
+	const char *redirect_uri;
+	int64_t id;
+};
+
+static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	(void)n_cols;
+	(void)f;
+	*(int64_t *)arg = db_get_int(&cols[0]);
+	return 0;
+}
+
+/* The row's id is part of what the seal binds, so the secret can only follow the row. */
+static int put_secret(struct db *db, const struct registering *x, struct fault *f)
+{
+	AUTO(secret_drop)
+	struct secret plain = secret_from(x->in->client_secret, strlen(x->in->client_secret));
+	AUTO(sealed_drop) struct sealed sealed = {0};
+
+	grant_seal(x->tm, "client_secret", x->id, &plain, &sealed);
+	return db_exec(db, "UPDATE clients SET client_secret = $2 WHERE id = $1", NULL, f,
+		db_int(x->id), db_sealed(&sealed));
+}
+
+static int write_registered(struct db *db, const struct registering *x, struct fault *f)
+{
+	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
+	struct json_out o = JSON_OUT(&detail);
+
+	json_open(&o, '{');
+	json_add_int(&o, "client", x->id);
+	json_add_text(&o, "client_id", x->in->client_id);
+	json_add_text(&o, "redirect_uri", x->redirect_uri);
+	json_close(&o, '}');
+	if (audit_write(db, x->who, "client.registered", x->in->branch_id, buf_text(&detail), f) <
+		0)
+		return -1;
+	return store_note_change(db, CHANGE_CLIENT, x->in->branch_id, f);
+}
+
+static int register_body(struct db *db, void *arg, struct fault *f)
+{
+	struct registering *x = arg;
+	const struct client_input *in = x->in;
+
+	x->id = 0;
+	if (db_read(db,
+		    "INSERT INTO clients (client_id, redirect_uri, branch_id, workspace_email,"
+		    " workspace_name, provider, status_since_ms, created_at_ms, updated_at_ms)"
+		    " VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)"
+		    " ON CONFLICT (branch_id) DO NOTHING RETURNING id",
+		    read_id, &x->id, f, db_text(in->client_id), db_text(x->redirect_uri),
+		    db_text(in->branch_id), db_text(in->workspace_email),
+		    db_text(in->workspace_name), db_text(x->tm->google.name),
+		    db_int(clock_wall_ms())) < 0)
+		return -1;
+	if (x->id == 0)
+		return fault_raise(f, FAULT_CONFLICT, "Branch ID already exists");
+	if (in->client_secret != NULL && put_secret(db, x, f) < 0)
+		return -1;
+	return write_registered(db, x, f);
+}
+
+int clients_register(struct token_management *tm, const struct client_input *in,
+	const struct actor *who, struct client *ret, struct fault *f)
+{
+	AUTO(buf_drop) struct buf callback = BUF_INIT(LIMIT_URL_BYTES + sizeof(CALLBACK_PATH));
+	struct registering x = {.tm = tm, .in = in, .who = who, .redirect_uri = in->redirect_uri};
+
+	*ret = (struct client){0};
+	if (check_input(tm, in, f) < 0)
+		return -1;
+	if (x.redirect_uri == NULL) {
+		buf_addf(&callback, "%s" CALLBACK_PATH, tm->settings->public_url);
+		x.redirect_uri = buf_text(&callback);
+	}
+	if (store_transact(tm->store, register_body, &x, f) < 0) {
+		if (f->kind == FAULT_CONFLICT)
+			snprintf(f->field, sizeof(f->field), "branch_id");
+		return -1;
+	}
+	slots_forget(tm, in->branch_id);
+	return clients_get(tm, x.id, ret, f);
+}
+
+/* ---- listing ---- */
+
+struct listing {
+	struct token_management *tm;
+	const struct client_filter *filter;
+	const char *pattern; /* for LIKE, or NULL */
+	client_each_fn *each;
+	void *arg;
+};
+
+/* LIKE takes %, _ and the escape itself as they are. */
+static void make_pattern(const char *q, struct buf *ret)
+{
+	buf_add_char(ret, '%');
+	for (; *q != '\0'; q++) {
+		if (strchr("%_\\", *q) != NULL)
+			buf_add_char(ret, '\\');
+		buf_add_char(ret, *q);
+	}
+	buf_add_char(ret, '%');
+}
+
+static int list_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct listing *x = arg;
+	struct client c;
+	int result;
+
+	(void)n_cols;
+	read_client(x->tm, cols, &c);
+	result = x->each(x->arg, &c, f);
+	client_done(&c);
+	return result;
+}
+
+#define CLIENT_MATCHES                                                                    \
+	" AND (CAST($2 AS TEXT) IS NULL OR " STATUS_NOW " = $2)"                          \
+	" AND (CAST($3 AS TEXT) IS NULL OR lower(c.branch_id) LIKE lower($3) ESCAPE '\\'" \
+	" OR lower(c.workspace_email) LIKE lower($3) ESCAPE '\\'"                         \
+	" OR lower(c.workspace_name) LIKE lower($3) ESCAPE '\\')"
+
+static int list_body(struct db *db, void *arg, struct fault *f)
+{
+	struct listing *x = arg;
+
+	return db_read(db, CLIENT_SELECT "WHERE c.id > $4" CLIENT_MATCHES " ORDER BY c.id LIMIT $5",
+		list_row, x, f, db_int(clock_wall_ms()), db_text(x->filter->status),
+		db_text(x->pattern), db_int(x->filter->after_id), db_int(x->filter->limit));
+}
+
+/* A key bound to branches: each is looked up by itself, then they are put in the order of the list.
+ */
+struct few {
+	struct listing *x;
+	struct client *found;
+	size_t n;
+};
+
+static int keep_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct few *few = arg;
+
+	(void)n_cols;
+	(void)f;
+	read_client(few->x->tm, cols, &few->found[few->n++]);
+	return 1;
+}
+
+static int few_body(struct db *db, void *arg, struct fault *f)
+{
+	struct few *few = arg;
+	const struct client_filter *filter = few->x->filter;
+
+	for (size_t i = 0; i < filter->n_branches; i++) {
+		if (db_read(db, CLIENT_SELECT "WHERE c.id > $4 AND c.branch_id = $5" CLIENT_MATCHES,
+			    keep_row, few, f, db_int(clock_wall_ms()), db_text(filter->status),
+			    db_text(few->x->pattern), db_int(filter->after_id),
+			    db_text(filter->branches[i])) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct client *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static int list_few(struct listing *x, struct fault *f)
+{
+	const struct client_filter *filter = x->filter;
+	struct few few = {.x = x};
+	int result;
+
+	few.found = mem_alloc_array(filter->n_branches + 1, sizeof(*few.found));
+	result = store_use(x->tm->store, few_body, &few, f);
+	qsort(few.found, few.n, sizeof(*few.found), by_id);
+	for (size_t i = 0; result == 0 && i < few.n && (int64_t)i < filter->limit; i++)
+		result = x->each(x->arg, &few.found[i], f);
+	for (size_t i = 0; i < few.n; i++)
+		client_done(&few.found[i]);
+	mem_free(few.found);
+	return result < 0 ? -1 : 0;
+}
+
+int clients_list(struct token_management *tm, const struct client_filter *filter,
+	client_each_fn *each, void *arg, struct fault *f)
+{
+	AUTO(buf_drop) struct buf pattern = BUF_INIT(4096);
+	struct listing x = {.tm = tm, .filter = filter, .each = each, .arg = arg};
+
+	if (filter->q != NULL && filter->q[0] != '\0') {
+		make_pattern(filter->q, &pattern);
+		if (buf_failed(&pattern))
+			return fault_input(f, "q", "q must have at most 2000 bytes");
+		x.pattern = buf_text(&pattern);
+	}
+	if (filter->branches != NULL)
+		return list_few(&x, f);
+	return store_use(tm->store, list_body, &x, f);
+}
+
+/* ---- deleting ---- */
+
+struct deleting {
+	const struct actor *who;
+	int64_t id;
+	char branch_id[LIMIT_BRANCH_ID_BYTES + 1];
+};
+
+static int read_branch(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct deleting *x = arg;
+
+	(void)n_cols;
+	(void)f;
+	snprintf(x->branch_id, sizeof(x->branch_id), "%s", db_get_text(&cols[0]));
+	return 0;
+}
+
+static int delete_body(struct db *db, void *arg, struct fault *f)
+{
+	struct deleting *x = arg;
+
+	x->branch_id[0] = '\0';
+	if (db_read(db, "DELETE FROM clients WHERE id = $1 RETURNING branch_id", read_branch, x, f,
+		    db_int(x->id)) < 0)
+		return -1;
+	if (x->branch_id[0] == '\0')
+		return fault_raise(f, FAULT_MISSING, "Client not found");
+	if (audit_write(db, x->who, "client.deleted", x->branch_id, NULL, f) < 0)
+		return -1;
+	return store_note_change(db, CHANGE_CLIENT, x->branch_id, f);
+}
+
+int clients_delete(
+	struct token_management *tm, int64_t id, const struct actor *who, struct fault *f)
+{
+	struct deleting x = {.who = who, .id = id};
+
+	if (store_transact(tm->store, delete_body, &x, f) < 0)
+		return -1;
+	slots_forget(tm, x.branch_id);
+	return 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "token_management/grant.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/store.h"
+#include "token_management/internal.h"
+#include "vault/vault.h"
+
+/* ---- reading ---- */
+
+void grant_done(struct grant *g)
+{
+	mem_free(g->branch_id);
+	mem_free(g->oauth_id);
+	mem_free(g->provider);
+	mem_free(g->redirect_uri);
+	mem_free(g->workspace_email);
+	mem_free(g->workspace_name);
+	sealed_drop(&g->client_secret);
+	sealed_drop(&g->access);
+	sealed_drop(&g->refresh);
+	mem_free(g->token_type);
+	mem_free(g->scope);
+	mem_free(g->requested_scope);
+	mem_free(g->subject);
+	mem_free(g->lease_owner);
+	*g = (struct grant){0};
+}
+
+static char *take_text(const struct db_value *col)
+{
+	const char *text = db_get_text(col);
+
+	return text != NULL ? mem_text(text) : NULL;
+}
+
+static struct sealed take_sealed(const struct db_value *col)
+{
+	return col->type == DB_BYTES ? sealed_from(col->bytes, col->len) : (struct sealed){0};
+}
+
+#define GRANT_SELECT                                                                               \
+	"SELECT c.id, c.branch_id, c.client_id, c.provider, c.redirect_uri, c.workspace_email,"    \
+	" c.workspace_name, c.is_active, c.status, c.client_secret,"                               \
+	" t.client_id, t.access_token, t.refresh_token, t.token_type, t.scope, t.requested_scope," \
+	" t.google_subject, t.expires_at_ms, t.lifetime_ms, t.retry_at_ms, t.refresh_failures,"    \
+	" t.fence, t.lease_until_ms, t.lease_owner"                                                \
+	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
+
+static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
+{
+	struct grant *g = arg;
+
+	(void)n_cols;
+	(void)f;
+	g->client_row = db_get_int(&c[0]);
+	g->branch_id = take_text(&c[1]);
+	g->oauth_id = take_text(&c[2]);
+	g->provider = take_text(&c[3]);
+	g->redirect_uri = take_text(&c[4]);
+	g->workspace_email = take_text(&c[5]);
+	g->workspace_name = take_text(&c[6]);
+	g->is_active = db_get_int(&c[7]) != 0;
+	g->state = state_parse(db_get_text(&c[8]));
+	g->client_secret = take_sealed(&c[9]);
+	g->has_tokens = c[10].type != DB_NULL;
+	g->access = take_sealed(&c[11]);
+	g->refresh = take_sealed(&c[12]);
+	g->token_type = take_text(&c[13]);
+	g->scope = take_text(&c[14]);
+	g->requested_scope = take_text(&c[15]);
+	g->subject = take_text(&c[16]);
+	g->expires_at_ms = db_get_int(&c[17]);
+	g->lifetime_ms = db_get_int(&c[18]);
+	g->retry_at_ms = db_get_int(&c[19]);
+	g->failures = db_get_int(&c[20]);
+	g->fence = db_get_int(&c[21]);
+	g->lease_until_ms = db_get_int(&c[22]);
+	g->lease_owner = take_text(&c[23]);
+	return 1;
+}
+
+int grant_load(struct db *db, const char *branch_id, struct grant *ret, struct fault *f)
+{
+	if (db_read(db, GRANT_SELECT "WHERE c.branch_id = $1", read_grant, ret, f,
+		    db_text(branch_id)) < 0)
+		return -1;
+	return ret->client_row != 0 ? 0 : 1;
+}
+
+int grant_load_by_id(struct db *db, int64_t client_row, struct grant *ret, struct fault *f)
+{
+	if (db_read(db, GRANT_SELECT "WHERE c.id = $1", read_grant, ret, f, db_int(client_row)) < 0)
+		return -1;
+	return ret->client_row != 0 ? 0 : 1;
+}
+
+/* ---- sealing ---- */
+
+static struct vault_place place_of(const char *column, const char *row)
+{
+	return (struct vault_place){
+		.table = strcmp(column, "client_secret") == 0 ? "clients" : "tokens",
+		.column = column,
+		.row = row,
+	};
+}
+
+void grant_seal(const struct token_management *tm, const char *column, int64_t client_row,
+	const struct secret *plain, struct sealed *ret)
+{
+	char row[24];
+	struct vault_place at = place_of(column, row);
+
+	snprintf(row, sizeof(row), "%" PRId64, client_row);
+	vault_seal(tm->vault, &at, plain, ret);
+}
+
+int grant_unseal(const struct token_management *tm, const char *column, int64_t client_row,
+	const struct sealed *sealed, struct secret *ret, struct fault *f)
+{
+	char row[24];
+	struct vault_place at = place_of(column, row);
+
+	snprintf(row, sizeof(row), "%" PRId64, client_row);
+	return vault_unseal(tm->vault, &at, sealed->bytes, sealed->len, ret, f);
+}
+
+const char *grant_app_id(const struct token_management *tm, const struct grant *g)
+{
+	return g->oauth_id != NULL ? g->oauth_id : tm->settings->google_client_id;
+}
+
+int grant_app(const struct token_management *tm, const struct grant *g, const char **ret_id,
+	struct secret *ret_secret, struct fault *f)
+{
+	if (g->oauth_id == NULL) {
+		if (tm->settings->google_client_id == NULL ||
+			!secret_is_set(&tm->settings->google_client_secret))
+			return fault_raise(f, FAULT_INPUT,
+				"this branch uses the default OAuth app, but GOOGLE_CLIENT_ID or"
+				" GOOGLE_CLIENT_SECRET is not set");
+		*ret_id = tm->settings->google_client_id;
+		*ret_secret = secret_copy(&tm->settings->google_client_secret);
+		return 0;
+	}
+	*ret_id = g->oauth_id;
+	return grant_unseal(tm, "client_secret", g->client_row, &g->client_secret, ret_secret, f);
+}
+
+/* ---- writing ---- */
+
+int grant_claim(
+	struct db *db, const struct grant *g, const char *owner, int64_t until_ms, struct fault *f)
+{
+	int64_t changed;
+
+	if (db_exec(db,
+		    "UPDATE tokens SET lease_owner = $3, lease_until_ms = $4, fence = fence + 1"
+		    " WHERE client_id = $1 AND fence = $2 AND lease_owner IS NOT DISTINCT FROM $5",
+		    &changed, f, db_int(g->client_row), db_int(g->fence), db_text(owner),
+		    db_int(until_ms), db_text(g->lease_owner)) < 0)
+		return -1;
+	return changed == 1 ? 0 : 1;
+}
+
+void grant_tokens_from(const struct token_management *tm, const struct provider *p,
+	int64_t client_row, const struct token_response *r, int64_t sent_wall_ms,
+	struct grant_tokens *ret)
+{
+	int64_t lifetime = r->expires_in_s < 0 ? p->assumed_lifetime_ms : r->expires_in_s * 1000;
+
+	if (lifetime > p->max_lifetime_ms)
+		lifetime = p->max_lifetime_ms;
+	*ret = (struct grant_tokens){
+		.scope = r->scope != NULL ? mem_text(r->scope) : NULL,
+		.lifetime_ms = lifetime,
+		.expires_at_ms = sent_wall_ms + lifetime,
+		.refresh_expires_at_ms = r->refresh_expires_in_s > 0
+						 ? sent_wall_ms + r->refresh_expires_in_s * 1000
+						 : 0,
+	};
+	ret->next_refresh_at_ms = ret->expires_at_ms - token_margin_ms(tm->settings, lifetime);
+	grant_seal(tm, "access_token", client_row, &r->access_token, &ret->access);
+	if (secret_is_set(&r->refresh_token))
+		grant_seal(tm, "refresh_token", client_row, &r->refresh_token, &ret->refresh);
+}
+
+void grant_tokens_done(struct grant_tokens *t)
+{
+	sealed_drop(&t->access);
+	sealed_drop(&t->refresh);
+	mem_free(t->scope);
+	*t = (struct grant_tokens){0};
+}
+
+static int move_state(struct db *db, const struct grant *g, enum connection_state to,
+	const char *reason, struct fault *f)
+{
+	struct state_change move = {.client_row = g->client_row, .to = to, .reason = reason};
+
+	return state_move(db, &move, f) < 0 ? -1 : 0;
+}
+
+/* The fence, and for certainty that nobody ended the connection without moving it. */
+#define STILL_OURS                             \
+	" WHERE client_id = $1 AND fence = $2" \
+	" AND (SELECT status FROM clients WHERE id = $1) IN ('connected', 'degraded')"
+
+int grant_store(struct db *db, const struct grant *g, int64_t fence, const struct grant_tokens *t,
+	struct fault *f)
+{
+	int64_t now = clock_wall_ms(), changed;
+
+	if (db_exec(db,
+		    "UPDATE tokens SET access_token = $3, refresh_token = COALESCE($4, "
+		    "refresh_token),"
+		    " scope = COALESCE($5, scope), expires_at_ms = $6, lifetime_ms = $7,"
+		    " next_refresh_at_ms = $8,"
+		    " refresh_token_expires_at_ms = COALESCE($9, refresh_token_expires_at_ms),"
+		    " is_valid = 1, last_refreshed_at_ms = $10, refresh_failures = 0,"
+		    " retry_at_ms = NULL, lease_owner = NULL, lease_until_ms = NULL,"
+		    " updated_at_ms = $10" STILL_OURS,
+		    &changed, f, db_int(g->client_row), db_int(fence), db_sealed(&t->access),
+		    db_sealed(&t->refresh), db_text(t->scope), db_int(t->expires_at_ms),
+		    db_int(t->lifetime_ms), db_int(t->next_refresh_at_ms),
+		    db_int_or_null(t->refresh_expires_at_ms, t->refresh_expires_at_ms > 0),
+		    db_int(now)) < 0)
+		return -1;
+	if (changed == 0)
+		return 1;
+	if (g->state == STATE_DEGRADED)
+		return move_state(db, g, STATE_CONNECTED, NULL, f);
+	return 0;
+}
+
+int grant_fail(struct db *db, const struct grant *g, int64_t fence, const struct grant_failure *why,
+	struct fault *f)
+{
+	bool dead = why->class == TOKEN_CLASS_GRANT_DEAD;
+	int64_t changed;
+
+	if (db_exec(db,
+		    "UPDATE tokens SET refresh_failures = refresh_failures + 1, retry_at_ms = $3,"
+		    " refresh_token = COALESCE($4, refresh_token),"
+		    " is_valid = CASE WHEN $5 = 1 THEN 0 ELSE is_valid END,"
+		    " next_refresh_at_ms = CASE WHEN $5 = 1 THEN NULL ELSE next_refresh_at_ms END,"
+		    " lease_owner = NULL, lease_until_ms = NULL, updated_at_ms = $6" STILL_OURS,
+		    &changed, f, db_int(g->client_row), db_int(fence),
+		    db_int_or_null(why->retry_at_ms, !dead),
+		    why->refresh != NULL ? db_sealed(why->refresh) : db_null(), db_int(dead),
+		    db_int(clock_wall_ms())) < 0)
+		return -1;
+	if (changed == 0)
+		return 1;
+	return move_state(db, g, dead ? STATE_NEEDS_RECONNECT : STATE_DEGRADED, why->reason, f);
+}
+
+int grant_release(struct db *db, const struct grant *g, int64_t fence, struct fault *f)
+{
+	int64_t changed;
+
+	if (db_exec(db,
+		    "UPDATE tokens SET lease_owner = NULL, lease_until_ms = NULL"
+		    " WHERE client_id = $1 AND fence = $2",
+		    &changed, f, db_int(g->client_row), db_int(fence)) < 0)
+		return -1;
+	return changed == 1 ? 0 : 1;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "token_management/token_response.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "core/limits.h"
+
+/* `aud` is one string or an array of them (RFC 7519 section 4.1.3). */
+static bool is_audience(const json_t *payload, const char *client_id)
+{
+	const json_t *aud = json_member(payload, "aud"), *one;
+	size_t i;
+
+	if (json_is_string(aud))
+		return strcmp(json_string_value(aud), client_id) == 0;
+	json_array_foreach(aud, i, one)
+	{
+		if (json_is_string(one) && strcmp(json_string_value(one), client_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void copy_claim(const json_t *payload, const char *key, char *to, size_t size)
+{
+	const char *text = json_text(payload, key);
+
+	to[0] = '\0';
+	if (text != NULL && strlen(text) < size)
+		snprintf(to, size, "%s", text);
+}
+
+int id_token_read(const struct secret *jwt, const char *issuer, const char *alias,
+	const char *client_id, struct identity *ret)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT_WIPED(LIMIT_ACCESS_TOKEN_BYTES);
+	AUTO(json_drop) json_t *payload = NULL;
+	struct fault ignored = {0};
+	const char *middle, *end, *iss;
+
+	if (!secret_is_set(jwt))
+		return 1;
+	middle = strchr(jwt->bytes, '.');
+	end = middle != NULL ? strchr(middle + 1, '.') : NULL;
+	if (end == NULL)
+		return 1;
+	middle++;
+	if (text_base64url_decode(middle, (size_t)(end - middle), &text) != 0 || buf_failed(&text))
+		return 1;
+	if (json_parse(buf_text(&text), text.len, &payload, &ignored) < 0)
+		return 1;
+	iss = json_text(payload, "iss");
+	if (iss == NULL || !(text_equal(iss, issuer) || (alias != NULL && strcmp(iss, alias) == 0)))
+		return 1;
+	if (!is_audience(payload, client_id))
+		return 1;
+	copy_claim(payload, "sub", ret->subject, sizeof(ret->subject));
+	copy_claim(payload, "email", ret->email, sizeof(ret->email));
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this module share. Nothing outside includes it. */
+#ifndef TOKEN_MANAGEMENT_INTERNAL_H
+#define TOKEN_MANAGEMENT_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/rand.h"
+#include "token_management/keys.h"
+#include "token_management/provider.h"
+#include "token_management/slots.h"
+#include "token_management/token_management.h"
+#include "token_management/work.h"
+
+struct token_management {
+	const struct settings *settings;
+	struct store *store;
+	struct vault *vault;
+	struct net *net;
+	struct pool *pool;
+	struct scheduler *scheduler;
+	char instance[RAND_UUID_SIZE]; /* owner of the leases that this object claims */
+	struct provider google;
+	struct slot_table slots;
+	struct key_table keys;
+	struct work_list work;
+	int64_t changes_cursor; /* only token_management_follow touches it */
+};
+
+/* Kinds of the change feed. ref: the branch id; for keys the key's id. */
+#define CHANGE_CLIENT "client"
+#define CHANGE_KEY "key"
+
+/* The provider of a client row; NULL: no such record. Borrowed. */
+const struct provider *provider_find(const struct token_management *tm, const char *name);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "token_management/provider.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "core/limits.h"
+
+/* offline + consent: Google gives a refresh token only then, on every consent. */
+static const struct provider_param google_extra[] = {
+	{"access_type", "offline"},
+	{"prompt", "consent"},
+};
+
+void provider_google(const struct settings *s, struct provider *ret)
+{
+	*ret = (struct provider){
+		.name = "google",
+		.title = "Google",
+		.issuer = "https://accounts.google.com",
+		.issuer_alias = "accounts.google.com",
+		.auth_url = s->google_auth_url,
+		.token_url = s->google_token_url,
+		.revoke_url = s->google_revoke_url,
+		.scopes = "openid email https://www.googleapis.com/auth/business.manage",
+		.required_scopes = "https://www.googleapis.com/auth/business.manage",
+		.extra = google_extra,
+		.n_extra = ARRAY_LEN(google_extra),
+		.auth = PROVIDER_AUTH_BODY,
+		.assumed_lifetime_ms = 3600 * 1000,
+		.max_lifetime_ms = 24 * 3600 * 1000,
+	};
+}
+
+/* ---- what a record may not say ---- */
+
+static const char *const protocol_params[] = {"response_type", "response_mode", "client_id",
+	"client_secret", "redirect_uri", "scope", "state", "nonce", "code_challenge",
+	"code_challenge_method", "request", "request_uri", "login_hint"};
+
+static bool is_protocol_param(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocol_params); i++) {
+		if (strlen(protocol_params[i]) == len && memcmp(protocol_params[i], name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The next name of a query string; NULL at the end. *at starts at the '?' or behind the last name.
+ */
+static const char *next_query_name(const char **at, size_t *ret_len)
+{
+	const char *name;
+
+	if (*at == NULL || **at == '\0')
+		return NULL;
+	name = *at + 1;
+	*ret_len = strcspn(name, "=&");
+	*at = name + strcspn(name, "&");
+	return name;
+}
+
+static bool query_has(const char *url, const char *wanted)
+{
+	const char *at = strchr(url, '?'), *name;
+	size_t len;
+
+	while ((name = next_query_name(&at, &len)) != NULL) {
+		if (len == strlen(wanted) && memcmp(name, wanted, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int check_auth_query(const struct provider *p, struct fault *f)
+{
+	const char *at = strchr(p->auth_url, '?'), *name;
+	size_t len;
+
+	while ((name = next_query_name(&at, &len)) != NULL) {
+		if (memchr(name, '%', len) != NULL || is_protocol_param(name, len))
+			return fault_input(f, "auth_url",
+				"the query of %s's authorization URL may not set '%.*s'", p->name,
+				(int)len, name);
+	}
+	return 0;
+}
+
+int provider_check(const struct provider *p, struct fault *f)
+{
+	if (net_url_check(p->auth_url, NET_URL_PROVIDER, "auth_url", f) < 0 ||
+		net_url_check(p->token_url, NET_URL_PROVIDER, "token_url", f) < 0)
+		return -1;
+	if (p->revoke_url != NULL &&
+		net_url_check(p->revoke_url, NET_URL_PROVIDER, "revoke_url", f) < 0)
+		return -1;
+	for (size_t i = 0; i < p->n_extra; i++) {
+		if (is_protocol_param(p->extra[i].name, strlen(p->extra[i].name)))
+			return fault_input(f, "extra", "%s's extra parameters may not set '%s'",
+				p->name, p->extra[i].name);
+	}
+	return check_auth_query(p, f);
+}
+
+/* ---- scopes ---- */
+
+/* Google answers the short OpenID scopes with these. */
+static const struct provider_param scope_alias[] = {
+	{"email", "https://www.googleapis.com/auth/userinfo.email"},
+	{"profile", "https://www.googleapis.com/auth/userinfo.profile"},
+};
+
+static bool is_word(const char *word, size_t len, const char *text)
+{
+	return strlen(text) == len && memcmp(word, text, len) == 0;
+}
+
+static bool same_scope(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	if (a_len == b_len && memcmp(a, b, a_len) == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(scope_alias); i++) {
+		const char *brief = scope_alias[i].name, *full = scope_alias[i].value;
+
+		if (is_word(a, a_len, brief) && is_word(b, b_len, full))
+			return true;
+		if (is_word(a, a_len, full) && is_word(b, b_len, brief))
+			return true;
+	}
+	return false;
+}
+
+/* The next blank-separated word at *at; NULL at the end. */
+static const char *next_word(const char **at, size_t *ret_len)
+{
+	const char *word = *at + strspn(*at, " ");
+
+	*ret_len = strcspn(word, " ");
+	*at = word + *ret_len;
+	return *ret_len > 0 ? word : NULL;
+}
+
+static bool word_is_in(const char *granted, const char *scope, size_t scope_len)
+{
+	const char *word;
+	size_t len;
+
+	while ((word = next_word(&granted, &len)) != NULL) {
+		if (same_scope(word, len, scope, scope_len))
+			return true;
+	}
+	return false;
+}
+
+bool scope_is_in(const char *granted, const char *scope)
+{
+	return word_is_in(granted, scope, strlen(scope));
+}
+
+void scopes_missing(const char *wanted, const char *granted, struct buf *ret)
+{
+	const char *word;
+	size_t len;
+
+	while ((word = next_word(&wanted, &len)) != NULL) {
+		if (word_is_in(granted, word, len))
+			continue;
+		if (ret->len > 0)
+			buf_add_char(ret, ' ');
+		buf_add(ret, word, len);
+	}
+}
+
+/* ---- requests ---- */
+
+void provider_authorize_url(
+	const struct provider *p, const struct authorize_request *r, struct buf *ret)
+{
+	buf_add_text(ret, p->auth_url);
+	net_url_add(ret, "response_type", "code");
+	net_url_add(ret, "client_id", r->client_id);
+	net_url_add(ret, "redirect_uri", r->redirect_uri);
+	net_url_add(ret, "scope", p->scopes);
+	net_url_add(ret, "state", r->state);
+	net_url_add(ret, "code_challenge", r->challenge);
+	net_url_add(ret, "code_challenge_method", "S256");
+	for (size_t i = 0; i < p->n_extra; i++) {
+		if (!query_has(p->auth_url, p->extra[i].name))
+			net_url_add(ret, p->extra[i].name, p->extra[i].value);
+	}
+	if (r->login_hint != NULL && r->login_hint[0] != '\0')
+		net_url_add(ret, "login_hint", r->login_hint);
+}
+
+void provider_challenge(const char *verifier, struct buf *ret)
+{
+	uint8_t digest[HASH_SHA256_SIZE];
+
+	hash_sha256(verifier, strlen(verifier), digest);
+	text_base64url(ret, digest, sizeof(digest));
+}
+
+/* "id:secret", each form-encoded first (RFC 6749 section 2.3.1). */
+static struct secret basic_credentials(const char *client_id, const struct secret *client_secret)
+{
+	AUTO(buf_drop)
+	struct buf b = BUF_INIT_WIPED(4 * (LIMIT_CLIENT_ID_BYTES + LIMIT_CLIENT_SECRET_BYTES));
+
+	text_percent_encode(&b, client_id, strlen(client_id));
+	buf_add_char(&b, ':');
+	text_percent_encode(&b, client_secret->bytes, client_secret->len);
+	return secret_from(buf_text(&b), b.len);
+}
+
+void provider_token_request(const struct provider *p, const char *token_url, const char *client_id,
+	const struct secret *client_secret, struct buf *moved_form, uint32_t timeout_ms,
+	struct net_request *ret)
+{
+	*ret = (struct net_request){
+		.method = "POST",
+		.url = token_url,
+		.content_type = "application/x-www-form-urlencoded",
+		.timeout_ms = timeout_ms,
+		.max_reply_bytes = LIMIT_TOKEN_RESPONSE_BYTES,
+	};
+	if (p->auth == PROVIDER_AUTH_BASIC) {
+		ret->basic = basic_credentials(client_id, client_secret);
+	} else {
+		net_form_add(moved_form, "client_id", client_id, strlen(client_id));
+		net_form_add(moved_form, "client_secret", client_secret->bytes, client_secret->len);
+	}
+	ret->body = *moved_form;
+	*moved_form = (struct buf){0};
+}

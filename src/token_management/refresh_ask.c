@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of a refresh that spends the refresh token. From net_send on, the provider may have
+ * replaced it: whatever comes back is durable before anybody sees the access token that came with
+ * it, and is held in memory and stored again and again while the database fails.
+ */
+#include "token_management/refresh.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/backoff.h"
+#include "core/metrics.h"
+#include "store/store.h"
+#include "token_management/internal.h"
+
+#define ASK_MOST_MS 20000
+#define STORE_HOLD_MS (10 * 60 * 1000)
+#define STORE_RETRY_LEAST_MS 100
+#define STORE_RETRY_MOST_MS 5000
+#define STORE_TRIES_AT_STOP 5
+#define RETRY_AFTER_MOST_MS (60 * 60 * 1000)
+
+#define REFRESHES(label)                                       \
+	METRIC_COUNTER("review_fetcher_token_refreshes_total", \
+		"Refresh requests to a provider, by outcome.", "outcome=\"" label "\"")
+static struct metric refreshes[TOKEN_CLASS_COUNT] = {
+	[TOKEN_CLASS_GRANTED] = REFRESHES("granted"),
+	[TOKEN_CLASS_GRANT_DEAD] = REFRESHES("grant_dead"),
+	[TOKEN_CLASS_MISCONFIGURED] = REFRESHES("client_misconfigured"),
+	[TOKEN_CLASS_DOWN] = REFRESHES("provider_down"),
+	[TOKEN_CLASS_LIMITED] = REFRESHES("rate_limited"),
+};
+#define STORES(label)                                       \
+	METRIC_COUNTER("review_fetcher_token_stores_total", \
+		"Attempts to store refreshed tokens, by outcome.", "outcome=\"" label "\"")
+static struct metric stores_done = STORES("done"), stores_failed = STORES("failed"),
+		     stores_late = STORES("fence_lost"), stores_given_up = STORES("given_up");
+
+static void forget_answer(struct refresh *r)
+{
+	token_response_done(&r->response);
+	grant_tokens_done(&r->sealed);
+	live_token_done(&r->fresh);
+	buf_drop(&r->body);
+	r->store_tries = 0;
+}
+
+/* The row moved on while we asked: another process, a new consent, a revocation. It is the truth.
+ */
+static void look_again(struct refresh *r, const char *why)
+{
+	metric_add(&stores_late, 1);
+	log_event(LOG_WARN, "grant.fence_lost", F_STR("branch", r->branch_id),
+		F_INT("fence", r->fence), F_STR("result", why));
+	forget_answer(r);
+	work_submit(&r->work, refresh_look);
+}
+
+/* ---- failure ---- */
+
+/* A misconfigured app does not heal by being asked again; a limit without a time gets a longer one.
+ */
+static int64_t failure_wait_ms(const struct refresh *r)
+{
+	static const int64_t least[TOKEN_CLASS_COUNT] = {
+		[TOKEN_CLASS_MISCONFIGURED] = 30000,
+		[TOKEN_CLASS_DOWN] = 250,
+		[TOKEN_CLASS_LIMITED] = 5000,
+	};
+	unsigned attempt = r->grant.failures < 1000 ? (unsigned)r->grant.failures + 1 : 1000;
+	int64_t wait = backoff_delay_ms(r->work.tm->settings, attempt);
+	int64_t told = r->response.retry_after_ms;
+
+	if (wait < least[r->response.class])
+		wait = least[r->response.class];
+	if (told > RETRY_AFTER_MOST_MS)
+		told = RETRY_AFTER_MOST_MS;
+	return wait > told ? wait : told;
+}
+
+struct failing {
+	struct refresh *r;
+	int64_t wait_ms;
+};
+
+static int fail_body(struct db *db, void *arg, struct fault *f)
+{
+	struct failing *x = arg;
+	struct refresh *r = x->r;
+	struct grant_failure why = {
+		.class = r->response.class,
+		.reason = r->response.reason,
+		.retry_at_ms = clock_wall_ms() + x->wait_ms,
+		.refresh = &r->sealed.refresh,
+	};
+
+	return grant_fail(db, &r->grant, r->fence, &why, f);
+}
+
+static void log_failure(const struct refresh *r, int64_t wait_ms)
+{
+	bool is_dead = r->response.class == TOKEN_CLASS_GRANT_DEAD;
+	/* Loud once a state, quiet while it lasts. */
+	enum log_level level = is_dead || r->grant.failures == 0 ? LOG_WARN : LOG_DEBUG;
+
+	log_event(level, is_dead ? "grant.dead" : "grant.refresh_failed",
+		F_STR("branch", r->branch_id), F_STR("class", token_class_name(r->response.class)),
+		F_STR("reason", r->response.reason), F_INT("failures", r->grant.failures + 1),
+		F_INT("retry_in_ms", is_dead ? -1 : wait_ms));
+}
+
+static void end_dead(struct refresh *r)
+{
+	struct refresh_answer a = {
+		.outcome = TOKEN_NEEDS_RECONNECT,
+		.reason =
+			"The provider no longer accepts this connection; connect the branch again",
+	};
+
+	slots_forget(r->work.tm, r->branch_id);
+	refresh_end(r, &a, &(struct slots_end){.is_final = true});
+}
+
+static void record_failure(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+	struct failing x = {.r = r, .wait_ms = failure_wait_ms(r)};
+	struct fault f = {0};
+	int outcome;
+
+	metric_add(&refreshes[r->response.class], 1);
+	if (secret_is_set(&r->response.refresh_token))
+		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
+			&r->sealed.refresh);
+	log_failure(r, x.wait_ms);
+	outcome = store_transact(tm->store, fail_body, &x, &f);
+	if (outcome == 1) {
+		look_again(r, token_class_name(r->response.class));
+		return;
+	}
+	if (outcome < 0)
+		log_event(LOG_ERROR, "grant.database_failed", F_STR("branch", r->branch_id),
+			F_FAULT(&f));
+	if (r->response.class == TOKEN_CLASS_GRANT_DEAD) {
+		end_dead(r);
+		return;
+	}
+	slots_pause(tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
+		r->demand.epoch, x.wait_ms);
+	refresh_end_failed(r, x.wait_ms);
+}
+
+/* ---- success ---- */
+
+static int store_body(struct db *db, void *arg, struct fault *f)
+{
+	struct refresh *r = arg;
+
+	return grant_store(db, &r->grant, r->fence, &r->sealed, f);
+}
+
+static void step_store(struct work *w);
+
+static void store_later(struct refresh *r, const struct fault *f)
+{
+	struct token_management *tm = r->work.tm;
+	int64_t delay = STORE_RETRY_LEAST_MS, now = clock_mono_ms();
+	bool over = now - r->store_since_mono_ms > STORE_HOLD_MS ||
+		    (work_is_stopping(tm) && r->store_tries >= STORE_TRIES_AT_STOP);
+
+	metric_add(over ? &stores_given_up : &stores_failed, 1);
+	for (unsigned n = 0; n < r->store_tries && delay < STORE_RETRY_MOST_MS; n++)
+		delay *= 2;
+	if (r->store_tries++ == 0 || over)
+		log_event(LOG_ERROR, over ? "grant.store_given_up" : "grant.store_failed",
+			F_STR("branch", r->branch_id), F_FAULT(f));
+	slots_pause(tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
+		r->demand.epoch, delay);
+	if (over) {
+		refresh_end_failed(r, delay);
+		return;
+	}
+	refresh_answer_failed(r, delay);
+	work_later(&r->work, delay, step_store);
+}
+
+static void stored(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+	struct refresh_answer a = {.outcome = TOKEN_READY};
+
+	metric_add(&stores_done, 1);
+	log_event(LOG_DEBUG, "grant.refreshed", F_STR("branch", r->branch_id),
+		F_INT("expires_at_ms", r->fresh.expires_at_ms),
+		F_BOOL("rotated", secret_is_set(&r->response.refresh_token)),
+		F_BOOL("lifetime_assumed", r->response.expires_in_s < 0));
+	live_token_done(&r->token);
+	r->token = r->fresh;
+	r->fresh = (struct live_token){0};
+	forget_answer(r);
+	slots_calm(tm, r->slot);
+	if (!slots_publish(tm, r->slot, &r->token, r->demand.epoch)) {
+		/* Something changed what may be served; the row knows, and holds this token. */
+		work_submit(&r->work, refresh_look);
+		return;
+	}
+	refresh_end(r, &a, &(struct slots_end){.epoch = r->demand.epoch});
+}
+
+static void step_store(struct work *w)
+{
+	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+	struct fault f = {0};
+	int outcome = store_transact(w->tm->store, store_body, r, &f);
+
+	if (outcome < 0)
+		store_later(r, &f);
+	else if (outcome == 1)
+		look_again(r, "granted");
+	else
+		stored(r);
+}
+
+static void take_tokens(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+	const struct provider *p = provider_find(tm, r->grant.provider);
+	const char *scope = r->response.scope != NULL ? r->response.scope : r->grant.scope;
+
+	metric_add(&refreshes[TOKEN_CLASS_GRANTED], 1);
+	grant_tokens_from(tm, p, r->grant.client_row, &r->response, r->sent_wall_ms, &r->sealed);
+	r->fresh = (struct live_token){
+		.client_row = r->grant.client_row,
+		.oauth_id = mem_text(grant_app_id(tm, &r->grant)),
+		.token_type = mem_text(r->grant.token_type),
+		.scope = mem_text(scope != NULL ? scope : ""),
+		.access = secret_copy(&r->response.access_token),
+		.expires_at_ms = r->sealed.expires_at_ms,
+		.lifetime_ms = r->sealed.lifetime_ms,
+	};
+	r->store_since_mono_ms = clock_mono_ms();
+	step_store(&r->work);
+}
+
+/* ---- asking ---- */
+
+static int release_body(struct db *db, void *arg, struct fault *f)
+{
+	struct refresh *r = arg;
+
+	return grant_release(db, &r->grant, r->fence, f);
+}
+
+/* Nothing was asked, or we stop: nobody has to wait for the lease, and nothing failed. */
+static void release(struct refresh *r)
+{
+	struct fault f = {0};
+
+	if (store_transact(r->work.tm->store, release_body, r, &f) < 0)
+		log_event(LOG_WARN, "grant.database_failed", F_STR("branch", r->branch_id),
+			F_FAULT(&f));
+	forget_answer(r);
+	refresh_end_failed(r, 1000);
+}
+
+static void step_answer(struct work *w)
+{
+	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+	struct token_answer answer = {
+		.result = r->result,
+		.status = r->status,
+		.body = buf_text(&r->body),
+		.body_len = r->body.len,
+		.retry_after_ms = r->retry_after_ms,
+		.net_error = r->net_error,
+	};
+
+	if (r->result == NET_STOPPED) {
+		release(r);
+		return;
+	}
+	token_response_parse(&answer, &r->response);
+	buf_drop(&r->body);
+	if (r->response.class == TOKEN_CLASS_GRANTED)
+		take_tokens(r);
+	else
+		record_failure(r);
+}
+
+/* Net thread. */
+static void on_reply(void *arg, struct net_reply *reply)
+{
+	struct refresh *r = arg;
+
+	r->result = reply->result;
+	r->status = reply->status;
+	r->body = reply->body;
+	reply->body = (struct buf){0};
+	r->retry_after_ms = reply->retry_after_ms;
+	memcpy(r->net_error, reply->error, sizeof(r->net_error));
+	r->net_error[sizeof(r->net_error) - 1] = '\0';
+	work_submit(&r->work, step_answer);
+}
+
+static int prepare(
+	struct refresh *r, const struct provider *p, struct net_request *ret, struct fault *f)
+{
+	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_ACCESS_TOKEN_BYTES);
+	AUTO(secret_drop) struct secret token = {0}, app_secret = {0};
+	struct token_management *tm = r->work.tm;
+	int64_t lease = tm->settings->token_refresh_lease_ms;
+	int64_t timeout = lease * 2 / 3 < ASK_MOST_MS ? lease * 2 / 3 : ASK_MOST_MS;
+	const char *app_id;
+
+	if (p == NULL)
+		return fault_raise(f, FAULT_INPUT, "no provider is called '%s'", r->grant.provider);
+	if (grant_unseal(tm, "refresh_token", r->grant.client_row, &r->grant.refresh, &token, f) <
+			0 ||
+		grant_app(tm, &r->grant, &app_id, &app_secret, f) < 0)
+		return -1;
+	net_form_add(&form, "grant_type", "refresh_token", strlen("refresh_token"));
+	net_form_add(&form, "refresh_token", token.bytes, token.len);
+	provider_token_request(p, p->token_url, app_id, &app_secret, &form, (uint32_t)timeout, ret);
+	return 0;
+}
+
+/* What keeps us from asking at all is our own fault, never the grant's. */
+static void cannot_ask(struct refresh *r, const struct fault *f)
+{
+	r->response = (struct token_response){
+		.class = TOKEN_CLASS_MISCONFIGURED, .retry_after_ms = -1, .expires_in_s = -1};
+	memcpy(r->response.reason, f->text, sizeof(r->response.reason) - 1);
+	record_failure(r);
+}
+
+void refresh_ask(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+	struct net_request request = {0};
+	struct fault f = {0};
+
+	forget_answer(r);
+	if (prepare(r, provider_find(tm, r->grant.provider), &request, &f) < 0) {
+		cannot_ask(r, &f);
+		return;
+	}
+	/*
+	 * A process that was stopped for a while after its claim must not spend a token that
+	 * another one may have spent since.
+	 */
+	if (clock_mono_ms() - r->claimed_mono_ms > tm->settings->token_refresh_lease_ms / 3) {
+		buf_drop(&request.body);
+		secret_drop(&request.basic);
+		work_submit(&r->work, refresh_look);
+		return;
+	}
+	r->sent_wall_ms = clock_wall_ms();
+	if (!work_send_begin(tm)) {
+		buf_drop(&request.body);
+		secret_drop(&request.basic);
+		release(r);
+		return;
+	}
+	net_send(tm->net, &request, on_reply, r);
+	work_send_end(tm);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "token_management/token_management.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/store.h"
+#include "token_management/internal.h"
+
+const struct provider *provider_find(const struct token_management *tm, const char *name)
+{
+	return name != NULL && strcmp(name, tm->google.name) == 0 ? &tm->google : NULL;
+}
+
+/*
+ * SQLite is served by one process alone (store_options.exclusive): whoever held a lease when this
+ * one starts is gone, and nobody has to wait for it to run out.
+ */
+static int void_leases(struct db *db, void *arg, struct fault *f)
+{
+	(void)arg;
+	if (db_engine(db) != DB_SQLITE)
+		return 0;
+	return db_exec(db,
+		"UPDATE tokens SET lease_owner = NULL, lease_until_ms = NULL"
+		" WHERE lease_owner IS NOT NULL",
+		NULL, f);
+}
+
+static void ignore_change(void *arg, const char *kind, const char *ref)
+{
+	(void)arg;
+	(void)kind;
+	(void)ref;
+}
+
+static int start(struct token_management *tm, struct fault *f)
+{
+	if (provider_check(&tm->google, f) < 0)
+		return -1;
+	if (tm->net != NULL && store_transact(tm->store, void_leases, NULL, f) < 0)
+		return -1;
+	/* First the place in the feed, then the keys: what changes between is read twice, not
+	 * missed. */
+	if (store_read_changes(tm->store, &tm->changes_cursor, ignore_change, NULL, f) < 0)
+		return -1;
+	return keys_load(tm, NULL, f);
+}
+
+static void free_all(struct token_management *tm)
+{
+	slots_done(&tm->slots);
+	keys_done(&tm->keys);
+	work_list_done(&tm->work);
+	mem_free(tm);
+}
+
+int token_management_new(
+	const struct token_management_parts *parts, struct token_management **ret, struct fault *f)
+{
+	struct token_management *tm = mem_alloc(sizeof(*tm));
+
+	tm->settings = parts->settings;
+	tm->store = parts->store;
+	tm->vault = parts->vault;
+	tm->net = parts->net;
+	tm->pool = parts->pool;
+	tm->scheduler = parts->scheduler;
+	tm->changes_cursor = -1;
+	rand_uuid4(tm->instance);
+	provider_google(tm->settings, &tm->google);
+	slots_init(&tm->slots);
+	keys_init(&tm->keys);
+	work_list_init(&tm->work);
+	if (start(tm, f) < 0) {
+		free_all(tm);
+		return -1;
+	}
+	*ret = tm;
+	return 0;
+}
+
+void token_management_free(struct token_management *tm)
+{
+	if (tm == NULL)
+		return;
+	token_management_stop(tm, 0);
+	pthread_mutex_lock(&tm->work.lock);
+	while (tm->work.first != NULL)
+		pthread_cond_wait(&tm->work.changed, &tm->work.lock);
+	pthread_mutex_unlock(&tm->work.lock);
+	free_all(tm);
+}
+
+static void take_change(void *arg, const char *kind, const char *ref)
+{
+	struct token_management *tm = arg;
+	struct fault f = {0};
+
+	if (strcmp(kind, CHANGE_CLIENT) == 0) {
+		slots_forget(tm, ref);
+	} else if (strcmp(kind, STORE_CHANGES_LOST) == 0) {
+		slots_forget_all(tm);
+		ref = NULL;
+	} else if (strcmp(kind, CHANGE_KEY) != 0) {
+		return;
+	}
+	if (strcmp(kind, CHANGE_CLIENT) != 0 && keys_load(tm, ref, &f) < 0)
+		log_event(LOG_ERROR, "key.reload_failed", F_STR("key", ref), F_FAULT(&f));
+}
+
+int token_management_follow(struct token_management *tm, struct fault *f)
+{
+	slots_count_reads(&tm->slots);
+	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
+		return -1;
+	return keys_write_back(tm, f);
+}
