@@ -174,8 +174,9 @@ void setting_bounds(const struct setting *row, struct buf *ret)
 		break;
 	case SETTING_BASE:
 	case SETTING_ADDRESS:
-		buf_addf(ret, "an %s address%s",
-			row->plain_http ? "http or https" : "https (http only for loopback)",
+		buf_addf(ret, "an %s%s",
+			row->plain_http ? "http or https address"
+					: "https address (http only for loopback)",
 			row->type == SETTING_BASE ? " without a query" : "");
 		break;
 	}
