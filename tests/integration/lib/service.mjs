@@ -128,7 +128,7 @@ class Program {
 	constructor(bin, args, { env, cwd, wrap = [] }) {
 		assert.ok(fs.existsSync(bin), `${bin} is not there: build it first, or say where it is (./test does both)`);
 		this.command = [bin, ...args];
-		const full = ['setpriv', '--pdeathsig', 'KILL', ...wrap, bin, ...args];
+		const full = [...wrap, 'setpriv', '--pdeathsig', 'KILL', bin, ...args];
 		this.child = spawn(full[0], full.slice(1), { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
 		this.pid = this.child.pid;
 		running.add(this.child);
@@ -230,13 +230,29 @@ export class Simulator {
 	}
 
 	async control(method, where, json) {
-		const answer = await send(method, `${this.url}/control${where}`, { json });
+		const answer = await send(method, `${this.url}/_control${where}`, { json });
 		assert.ok(answer.status < 300, `control ${method} ${where} answered ${answer.status}: ${answer.text}`);
 		return answer.json;
 	}
 
 	counts() {
 		return this.control('GET', '/counts');
+	}
+
+	// Switches a fault on: { target: 'token_refresh', status: 503, count: 2 } and so on.
+	fault(description) {
+		return this.control('POST', '/faults', description);
+	}
+
+	// Ends all faults.
+	calm() {
+		return this.control('DELETE', '/faults');
+	}
+
+	// The people who can be picked on the consent page, as it names them.
+	async people() {
+		const answer = await this.control('GET', '/world/users');
+		return answer.users.map((user) => user.email);
 	}
 
 	stop() {
