@@ -3,7 +3,8 @@
  * How long from start to the first answer: first_answer PORT PATH COMMAND…
  *
  * Starts COMMAND, asks http://127.0.0.1:PORT PATH over and over until a 200 comes, prints the
- * milliseconds, and ends COMMAND with SIGTERM. A refused connection is tried again at once, after 0.2 ms.
+ * milliseconds, and ends COMMAND with SIGTERM. A refused connection is tried again at once, after
+ * 0.2 ms.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -29,7 +30,8 @@ static double now_ms(void)
 
 static bool answers(unsigned port, const char *path)
 {
-	const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((in_port_t)port),
+	const struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_port = htons((in_port_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	char text[512] = "";
 	bool is_good = false;
@@ -39,7 +41,8 @@ static bool answers(unsigned port, const char *path)
 		return false;
 	const int len = snprintf(text, sizeof(text),
 		"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
-	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 && write(fd, text, (size_t)len) == len) {
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
+		write(fd, text, (size_t)len) == len) {
 		const ssize_t n = read(fd, text, sizeof(text) - 1);
 
 		is_good = n > 12 && memcmp(text, "HTTP/1.1 200", 12) == 0;

@@ -2,10 +2,11 @@
 /*
  * The yardstick of ./bench: bare_mhd ANSWER_FILE
  *
- * A libmicrohttpd program that does nothing but answer: no key, no branch, no memory of tokens. Every
- * request gets the bytes and headers of ANSWER_FILE, which is an answer of the service as it was captured,
- * from one response object made at the start. What the service reaches of this speed is what its own
- * work leaves over. Listens on a free port of loopback and prints its number; ends on SIGTERM.
+ * A libmicrohttpd program that does nothing but answer: no key, no branch, no memory of tokens.
+ * Every request gets the bytes and headers of ANSWER_FILE, which is an answer of the service as it
+ * was captured, from one response object made at the start. What the service reaches of this speed
+ * is what its own work leaves over. Listens on a free port of loopback and prints its number; ends
+ * on SIGTERM.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -18,7 +19,8 @@
 #define CONNECTIONS 1024
 
 static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url,
-	const char *method, const char *version, const char *upload, size_t *upload_size, void **context)
+	const char *method, const char *version, const char *upload, size_t *upload_size,
+	void **context)
 {
 	static int seen;
 
@@ -94,9 +96,9 @@ int main(int argc, char *argv[])
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
 	sigprocmask(SIG_BLOCK, &ends, NULL);
-	struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, answer,
-		response, MHD_OPTION_SOCK_ADDR, &at, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-		MHD_OPTION_LISTEN_BACKLOG_SIZE, CONNECTIONS, MHD_OPTION_END);
+	struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL,
+		answer, response, MHD_OPTION_SOCK_ADDR, &at, MHD_OPTION_CONNECTION_LIMIT,
+		CONNECTIONS, MHD_OPTION_LISTEN_BACKLOG_SIZE, CONNECTIONS, MHD_OPTION_END);
 	if (daemon == NULL) {
 		perror("bare_mhd");
 		return 1;
