@@ -43,7 +43,8 @@ struct net {
 	/* The net thread's own. */
 	CURLM *multi;
 	CURLSH *share; /* TLS sessions: a reconnect resumes instead of a whole handshake */
-	struct transfer running; /* head of a ring */
+	struct queue queue;
+	struct ring running;
 	CURL *spare[SPARE_HANDLES];
 	unsigned n_spare;
 	bool is_due;    /* curl wants to be called now */
@@ -143,10 +144,6 @@ static int open_multi(struct net *n)
 	bad |= curl_multi_setopt(n->multi, CURLMOPT_SOCKETDATA, n);
 	bad |= curl_multi_setopt(n->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	bad |= curl_multi_setopt(n->multi, CURLMOPT_TIMERDATA, n);
-	bad |= curl_multi_setopt(
-		n->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)n->options.max_connections);
-	bad |= curl_multi_setopt(
-		n->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)n->options.max_host_connections);
 	if (n->options.max_connections)
 		bad |= curl_multi_setopt(
 			n->multi, CURLMOPT_MAXCONNECTS, (long)n->options.max_connections);
@@ -189,9 +186,8 @@ static void answer(struct net *n, struct transfer *t, struct net_reply *reply)
 	if (t->easy) {
 		curl_multi_remove_handle(n->multi, t->easy);
 		give_handle(n, t->easy);
-		t->prev->next = t->next;
-		t->next->prev = t->prev;
 	}
+	queue_leave(&n->queue, t);
 	t->done(t->arg, reply);
 	buf_drop(&reply->body);
 	transfer_free(t);
@@ -206,12 +202,20 @@ static void end(struct net *n, struct transfer *t, CURLcode code)
 	answer(n, t, &reply);
 }
 
-static void end_stopped(struct net *n, struct transfer *t)
+static void end_stopped(void *arg, struct transfer *t)
 {
 	struct net_reply reply = {
 		.result = NET_STOPPED, .retry_after_ms = -1, .error = "the service is stopping"};
 
-	answer(n, t, &reply);
+	answer(arg, t, &reply);
+}
+
+static void end_if_late(void *arg, struct transfer *t)
+{
+	struct net *n = arg;
+
+	if (t->deadline_ms < n->swept_ms)
+		end(n, t, CURLE_OPERATION_TIMEDOUT);
 }
 
 static void refuse(struct net *n, struct transfer *t, const char *why)
@@ -238,39 +242,26 @@ static void start(struct net *n, struct transfer *t)
 		return;
 	}
 	t->easy = easy;
-	t->prev = n->running.prev;
-	t->next = &n->running;
-	t->prev->next = t->next->prev = t;
+	ring_append(&n->running, &t->in_ring);
 	n->is_warm = true;
 	n->used_ms = clock_mono_ms();
 }
 
-static struct transfer *take_incoming(struct net *n)
+/* ---- all requests ---- */
+
+/* From newest first to the order of sending, into the queue. */
+static void queue_incoming(struct net *n)
 {
-	struct transfer *newest = atomic_exchange(&n->incoming, NULL), *oldest = NULL;
+	struct transfer *newest = atomic_exchange(&n->incoming, NULL), *oldest = NULL, *t;
 
-	while (newest) {
-		struct transfer *next = newest->next;
-
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
+	while ((t = newest)) {
+		newest = t->older;
+		t->older = oldest;
+		oldest = t;
 	}
-	return oldest;
-}
-
-static void start_incoming(struct net *n)
-{
-	struct transfer *t = take_incoming(n);
-
-	while (t) {
-		struct transfer *next = t->next;
-
-		if (n->is_halted)
-			end_stopped(n, t);
-		else
-			start(n, t);
-		t = next;
+	while ((t = oldest)) {
+		oldest = t->older;
+		queue_add(&n->queue, t);
 	}
 }
 
@@ -287,41 +278,61 @@ static void end_done(struct net *n)
 			continue;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
 		end(n, t, code);
-		n->used_ms = clock_mono_ms();
 	}
 }
 
+static void end_all_stopped(struct net *n)
+{
+	while (!ring_is_empty(&n->running))
+		end_stopped(n, CONTAINER_OF(n->running.next, struct transfer, in_ring));
+	queue_each_waiting(&n->queue, end_stopped, n);
+}
+
+/* A callback may have sent the next request meanwhile. */
 static void halt(struct net *n)
 {
 	n->is_halted = true;
-	while (n->running.next != &n->running)
-		end_stopped(n, n->running.next);
-	while (atomic_load(&n->incoming))
-		start_incoming(n);
+	do {
+		queue_incoming(n);
+		end_all_stopped(n);
+	} while (atomic_load(&n->incoming));
 	sem_post(&n->halted_sem);
 }
 
+static void start_queued(struct net *n)
+{
+	struct transfer *t;
+
+	queue_incoming(n);
+	if (n->is_halted)
+		end_all_stopped(n);
+	while ((t = queue_take(&n->queue)))
+		start(n, t);
+}
+
 /*
- * curl does not look at the timeout of a request that waits for a free connection; whoever sent it
- * may hold a lease and must hear in time. Also lets a quiet client cool down.
+ * curl looks at the timeout of a request only once it has a connection: not while the request waits
+ * to learn whether the connection that another one is making takes both. Neither those nor the ones
+ * in the queue may be forgotten, for whoever sent them may hold a lease. Also lets a quiet client
+ * cool down.
  */
 static void sweep(struct net *n)
 {
 	int64_t now_ms = clock_mono_ms();
-	struct transfer *t = n->running.next;
+	struct ring *next;
 
 	if (now_ms - n->swept_ms < SWEEP_EVERY_MS)
 		return;
 	n->swept_ms = now_ms;
-	while (t != &n->running) {
-		struct transfer *next = t->next;
-
-		if (t->deadline_ms < now_ms)
-			end(n, t, CURLE_OPERATION_TIMEDOUT);
-		t = next;
+	queue_each_waiting(&n->queue, end_if_late, n);
+	for (struct ring *r = n->running.next; r != &n->running; r = next) {
+		next = r->next;
+		end_if_late(n, CONTAINER_OF(r, struct transfer, in_ring));
 	}
-	if (n->is_warm && n->running.next == &n->running && now_ms - n->used_ms > COOL_AFTER_MS)
+	if (n->is_warm && ring_is_empty(&n->running) && now_ms - n->used_ms > COOL_AFTER_MS) {
 		close_multi(n);
+		malloc_trim(0);
+	}
 }
 
 /* ---- the loop ---- */
@@ -369,17 +380,18 @@ static void *run(void *arg)
 
 		for (int i = 0; i < count; i++)
 			handle_event(n, &events[i]);
-		start_incoming(n);
 		if (n->is_due && n->multi) {
 			n->is_due = false;
 			curl_multi_socket_action(n->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 		}
 		end_done(n);
+		start_queued(n);
 		sweep(n);
 		if (atomic_load(&n->is_stopping) && !n->is_halted)
 			halt(n);
 	}
 	close_multi(n);
+	queue_done(&n->queue);
 	return NULL;
 }
 
@@ -441,7 +453,8 @@ static struct net *net_new(const struct net_options *options)
 	n->options.user_agent = n->user_agent = mem_text(options->user_agent);
 	if (options->ca_file)
 		n->options.ca_file = n->ca_file = mem_text(options->ca_file);
-	n->running.next = n->running.prev = &n->running;
+	ring_init(&n->running);
+	queue_init(&n->queue, options->max_connections, options->max_host_connections);
 	sem_init(&n->halted_sem, 0, 0);
 	n->epoll = epoll_create1(EPOLL_CLOEXEC);
 	n->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -482,7 +495,7 @@ void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void 
 
 	atomic_fetch_add(&n->in_flight, 1);
 	do {
-		t->next = head;
+		t->older = head;
 	} while (!atomic_compare_exchange_weak(&n->incoming, &head, t));
 	/* t is the net thread's now. Whoever put the first one in has rung, or will. */
 	if (!head)

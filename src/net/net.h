@@ -27,9 +27,10 @@
 struct net;
 
 struct net_options {
-	unsigned max_connections; /* in all; further requests wait inside, on their own timeout; 0:
-				     any */
-	unsigned max_host_connections; /* to one host; 0: any */
+	/* Requests at once, so no more connections either; further ones wait inside, on their own
+	 * timeout, and the hosts take turns. 0: any number. */
+	unsigned max_connections;
+	unsigned max_host_connections; /* to one host */
 	const char *user_agent;
 	const char *ca_file; /* NULL: the system's; tests bring their own */
 };

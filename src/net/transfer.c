@@ -34,6 +34,7 @@ struct transfer *transfer_new(struct net_request *moved, net_done_fn *done, void
 {
 	struct transfer *t = mem_alloc(sizeof(*t));
 
+	ring_init(&t->in_ring);
 	t->request = *moved;
 	t->request.body.wiped = true;
 	moved->bearer = moved->basic = (struct secret){0};

@@ -9,9 +9,13 @@
 #include <curl/curl.h>
 
 #include "net/net.h"
+#include "net/queue.h"
 
 struct transfer {
-	struct transfer *next, *prev;
+	struct transfer *older;  /* on its way to the net thread */
+	struct ring in_ring;     /* of those that wait for a host, or of those that run */
+	struct queue_host *host; /* the queue's business */
+	bool is_running;
 	struct net_request request;
 	char *url;
 	net_done_fn *done;

@@ -433,6 +433,49 @@ static void a_request_that_waits_for_a_connection_hears_in_time(void **state)
 	clock_use(NULL);
 }
 
+/* Lets people in and says nothing. */
+static void stay_silent(struct server *s)
+{
+	int fd = server_accept(s), next;
+
+	sem_post(&s->seen);
+	while ((next = server_accept(s)) >= 0)
+		server_close(&next);
+	server_close(&fd);
+}
+
+static void requests_that_wait_for_a_handshake_hear_in_time(void **state)
+{
+	const struct clock_source source = {.wall_ms = fake_mono_ms, .mono_ms = fake_mono_ms};
+	struct net *n = call_net();
+	struct call calls[5];
+	struct server s;
+	char url[64];
+
+	(void)state;
+	__atomic_store_n(&fake_now_ms, 0, __ATOMIC_SEQ_CST);
+	clock_use(&source);
+	server_start(&s, stay_silent);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%d/", s.port);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		struct net_request r = {
+			.method = "POST", .url = url, .timeout_ms = 60000, .body = BUF_INIT(10)};
+
+		buf_add_text(&r.body, "a=b");
+		call_send_with(n, &calls[i], &r);
+	}
+	sem_wait(&s.seen);
+	__atomic_store_n(&fake_now_ms, 61000, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		call_wait(&calls[i]);
+		assert_int_equal(calls[i].reply.result, NET_UNREACHABLE);
+		call_done(&calls[i]);
+	}
+	net_free(n);
+	server_stop(&s);
+	clock_use(NULL);
+}
+
 static void certificates_that_cannot_be_read_stop_the_start(void **state)
 {
 	const struct net_options options = {.user_agent = "x", .ca_file = "/nonexistent/ca.pem"};
@@ -460,6 +503,7 @@ int main(void)
 		cmocka_unit_test(a_connection_that_was_closed_meanwhile_is_not_used),
 		cmocka_unit_test(a_timeout_is_broken_after_sending_and_unreachable_before),
 		cmocka_unit_test(a_request_that_waits_for_a_connection_hears_in_time),
+		cmocka_unit_test(requests_that_wait_for_a_handshake_hear_in_time),
 		cmocka_unit_test(certificates_that_cannot_be_read_stop_the_start),
 	};
 
