@@ -240,8 +240,10 @@ static CURLcode set_safety(struct transfer *t, CURL *e, const struct net_options
 	bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
 	bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	bad |= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	if (options->ca_file)
+	if (options->ca_file) {
 		bad |= curl_easy_setopt(e, CURLOPT_CAINFO, options->ca_file);
+		bad |= curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+	}
 	if (!transfer_is_proxy_allowed(t->url))
 		bad |= curl_easy_setopt(e, CURLOPT_PROXY, "");
 	/* over TLS wait for the first connection to say whether it takes many requests at once */

@@ -476,6 +476,49 @@ static void requests_that_wait_for_a_handshake_hear_in_time(void **state)
 	clock_use(NULL);
 }
 
+static void fail_and_recover(struct server *s)
+{
+	for (;;) {
+		int fd = server_accept(s);
+
+		if (fd < 0)
+			return;
+		if (server_read(s, fd))
+			server_write(fd, s->requests % 2
+						 ? "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+						 : EMPTY_OK);
+		server_close(&fd);
+	}
+}
+
+static void after_a_failure_the_client_works_on(void **state)
+{
+	struct net *n = call_net();
+	struct server s;
+	struct call c;
+
+	(void)state;
+	server_start(&s, fail_and_recover);
+	for (int i = 0; i < 10; i++) {
+		struct net_request r = {
+			.method = "GET", .url = "http://nowhere.invalid/", .timeout_ms = 5000};
+
+		call(n, &c, &s, "GET", NULL);
+		assert_int_equal(c.reply.result, NET_BROKEN);
+		call_done(&c);
+		call(n, &c, &s, "POST", "a=b");
+		assert_int_equal(c.reply.result, NET_ANSWERED);
+		call_done(&c);
+		call_send_with(n, &c, &r);
+		call_wait(&c);
+		assert_int_equal(c.reply.result, NET_UNREACHABLE);
+		assert_non_null(strstr(c.reply.error, "resolve"));
+		call_done(&c);
+	}
+	net_free(n);
+	server_stop(&s);
+}
+
 static void certificates_that_cannot_be_read_stop_the_start(void **state)
 {
 	const struct net_options options = {.user_agent = "x", .ca_file = "/nonexistent/ca.pem"};
@@ -504,6 +547,7 @@ int main(void)
 		cmocka_unit_test(a_timeout_is_broken_after_sending_and_unreachable_before),
 		cmocka_unit_test(a_request_that_waits_for_a_connection_hears_in_time),
 		cmocka_unit_test(requests_that_wait_for_a_handshake_hear_in_time),
+		cmocka_unit_test(after_a_failure_the_client_works_on),
 		cmocka_unit_test(certificates_that_cannot_be_read_stop_the_start),
 	};
 
