@@ -139,13 +139,6 @@ void client_done(struct client *c)
 	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms"               \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
-static char *copy_text(const struct db_value *col)
-{
-	const char *text = db_get_text(col);
-
-	return text != NULL ? mem_text(text) : NULL;
-}
-
 static char *missing_scopes(const char *requested, const char *granted)
 {
 	AUTO(buf_drop) struct buf missing = BUF_INIT(16384);
@@ -162,14 +155,14 @@ static void read_client(
 
 	*ret = (struct client){
 		.id = db_get_int(&c[0]),
-		.client_oauth_id = copy_text(&c[1]),
-		.redirect_uri = copy_text(&c[2]),
-		.branch_id = copy_text(&c[3]),
-		.workspace_email = copy_text(&c[4]),
-		.workspace_name = copy_text(&c[5]),
-		.provider = copy_text(&c[6]),
-		.status = copy_text(&c[7]),
-		.status_reason = copy_text(&c[8]),
+		.client_oauth_id = row_copy_text(&c[1]),
+		.redirect_uri = row_copy_text(&c[2]),
+		.branch_id = row_copy_text(&c[3]),
+		.workspace_email = row_copy_text(&c[4]),
+		.workspace_name = row_copy_text(&c[5]),
+		.provider = row_copy_text(&c[6]),
+		.status = row_copy_text(&c[7]),
+		.status_reason = row_copy_text(&c[8]),
 		.is_active = db_get_int(&c[9]) != 0,
 		.created_at_ms = db_get_int(&c[10]),
 		.updated_at_ms = db_get_int(&c[11]),
@@ -182,7 +175,7 @@ static void read_client(
 							? tm->settings->google_client_id
 							: "");
 	if (has_tokens && c[13].type != DB_NULL) {
-		ret->granted_scopes = copy_text(&c[13]);
+		ret->granted_scopes = row_copy_text(&c[13]);
 		ret->missing_scopes = missing_scopes(db_get_text(&c[14]), ret->granted_scopes);
 	}
 }

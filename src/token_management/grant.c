@@ -33,7 +33,7 @@ void grant_done(struct grant *g)
 	*g = (struct grant){0};
 }
 
-static char *take_text(const struct db_value *col)
+char *row_copy_text(const struct db_value *col)
 {
 	const char *text = db_get_text(col);
 
@@ -60,29 +60,29 @@ static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct
 	(void)n_cols;
 	(void)f;
 	g->client_row = db_get_int(&c[0]);
-	g->branch_id = take_text(&c[1]);
-	g->oauth_id = take_text(&c[2]);
-	g->provider = take_text(&c[3]);
-	g->redirect_uri = take_text(&c[4]);
-	g->workspace_email = take_text(&c[5]);
-	g->workspace_name = take_text(&c[6]);
+	g->branch_id = row_copy_text(&c[1]);
+	g->oauth_id = row_copy_text(&c[2]);
+	g->provider = row_copy_text(&c[3]);
+	g->redirect_uri = row_copy_text(&c[4]);
+	g->workspace_email = row_copy_text(&c[5]);
+	g->workspace_name = row_copy_text(&c[6]);
 	g->is_active = db_get_int(&c[7]) != 0;
 	g->state = state_parse(db_get_text(&c[8]));
 	g->client_secret = take_sealed(&c[9]);
 	g->has_tokens = c[10].type != DB_NULL;
 	g->access = take_sealed(&c[11]);
 	g->refresh = take_sealed(&c[12]);
-	g->token_type = take_text(&c[13]);
-	g->scope = take_text(&c[14]);
-	g->requested_scope = take_text(&c[15]);
-	g->subject = take_text(&c[16]);
+	g->token_type = row_copy_text(&c[13]);
+	g->scope = row_copy_text(&c[14]);
+	g->requested_scope = row_copy_text(&c[15]);
+	g->subject = row_copy_text(&c[16]);
 	g->expires_at_ms = db_get_int(&c[17]);
 	g->lifetime_ms = db_get_int(&c[18]);
 	g->retry_at_ms = db_get_int(&c[19]);
 	g->failures = db_get_int(&c[20]);
 	g->fence = db_get_int(&c[21]);
 	g->lease_until_ms = db_get_int(&c[22]);
-	g->lease_owner = take_text(&c[23]);
+	g->lease_owner = row_copy_text(&c[23]);
 	return 1;
 }
 

@@ -19,6 +19,7 @@
 #include "token_management/token_response.h"
 
 struct db;
+struct db_value;
 struct token_management;
 
 struct grant { /* owned: grant_done */
@@ -36,6 +37,8 @@ struct grant { /* owned: grant_done */
 	char *lease_owner; /* NULL: nobody refreshes it */
 };
 void grant_done(struct grant *g);
+/* A copy of a text column; NULL for NULL. */
+char *row_copy_text(const struct db_value *col);
 /* *ret must be empty or done. 0; 1: no such client. */
 MUST_CHECK int grant_load(struct db *db, const char *branch_id, struct grant *ret, struct fault *f);
 MUST_CHECK int grant_load_by_id(

@@ -236,7 +236,7 @@ static enum key_outcome judge(struct api_key *k, struct key_grant *ret)
 	if (k->expires_at_ms != 0 && k->expires_at_ms <= now)
 		return KEY_EXPIRED;
 	memcpy(ret->id, k->id, sizeof(ret->id));
-	ret->scopes = k->scopes;
+	ret->scopes = (k->scopes & KEY_ADMIN) != 0 ? KEY_ADMIN * 2 - 1 : k->scopes;
 	ret->is_bound = k->is_bound;
 	if (k->per_minute > 0) {
 		ret->retry_after_ms = take_turn(k, clock_mono_ms());

@@ -50,7 +50,7 @@ static void refresh_free(struct refresh *r)
 	live_token_done(&r->fresh);
 	token_response_done(&r->response);
 	grant_tokens_done(&r->sealed);
-	buf_drop(&r->body);
+	buf_drop(&r->reply.body);
 	mem_free(r);
 }
 

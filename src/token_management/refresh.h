@@ -29,11 +29,7 @@ struct refresh {
 	/* our own */
 	int64_t fence, claimed_mono_ms, sent_wall_ms;
 	/* the answer of the provider */
-	enum net_result result;
-	long status;
-	struct buf body;
-	int64_t retry_after_ms;
-	char net_error[160];
+	struct token_reply reply;
 	struct token_response response;
 	struct grant_tokens sealed;
 	struct live_token fresh;

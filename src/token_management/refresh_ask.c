@@ -44,7 +44,7 @@ static void forget_answer(struct refresh *r)
 	token_response_done(&r->response);
 	grant_tokens_done(&r->sealed);
 	live_token_done(&r->fresh);
-	buf_drop(&r->body);
+	buf_drop(&r->reply.body);
 	r->store_tries = 0;
 }
 
@@ -269,21 +269,12 @@ static void release(struct refresh *r)
 static void step_answer(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
-	struct token_answer answer = {
-		.result = r->result,
-		.status = r->status,
-		.body = buf_text(&r->body),
-		.body_len = r->body.len,
-		.retry_after_ms = r->retry_after_ms,
-		.net_error = r->net_error,
-	};
 
-	if (r->result == NET_STOPPED) {
+	if (r->reply.result == NET_STOPPED) {
 		release(r);
 		return;
 	}
-	token_response_parse(&answer, &r->response);
-	buf_drop(&r->body);
+	token_reply_parse(&r->reply, &r->response);
 	if (r->response.class == TOKEN_CLASS_GRANTED)
 		take_tokens(r);
 	else
@@ -295,13 +286,7 @@ static void on_reply(void *arg, struct net_reply *reply)
 {
 	struct refresh *r = arg;
 
-	r->result = reply->result;
-	r->status = reply->status;
-	r->body = reply->body;
-	reply->body = (struct buf){0};
-	r->retry_after_ms = reply->retry_after_ms;
-	memcpy(r->net_error, reply->error, sizeof(r->net_error));
-	r->net_error[sizeof(r->net_error) - 1] = '\0';
+	token_reply_take(reply, &r->reply);
 	work_submit(&r->work, step_answer);
 }
 

@@ -43,8 +43,7 @@ void token_management_stop(struct token_management *tm, int64_t wait_ms);
  * and scheduler still run. NULL is fine.
  */
 void token_management_free(struct token_management *tm);
-/* Worker; called about every 500 ms by serve: follows the change feed (other processes, command
- * line). */
+/* Worker; every 500 ms or so by serve: follows the change feed (other processes, command line). */
 MUST_CHECK int token_management_follow(struct token_management *tm, struct fault *f);
 
 /* ---- clients: worker ---- */
@@ -119,11 +118,10 @@ struct connect_reply { /* what the provider sent to the callback; each may be NU
 	const char *browser; /* cookie */
 };
 enum connect_outcome {
-	CONNECT_DONE,      /* connected */
-	CONNECT_REFUSED,   /* the person said no (access_denied) */
-	CONNECT_BAD_STATE, /* missing, unknown, expired, used, or another browser's: no request was
-			      made */
-	CONNECT_BAD_REQUEST,   /* no code and no error */
+	CONNECT_DONE,        /* connected */
+	CONNECT_REFUSED,     /* the person said no (access_denied) */
+	CONNECT_BAD_STATE,   /* missing, unknown, expired, used, another browser's: nothing asked */
+	CONNECT_BAD_REQUEST, /* no code and no error */
 	CONNECT_MISSING_SCOPE, /* connected or not, the review scope was unticked: no token kept */
 	CONNECT_NO_REFRESH_TOKEN, /* the provider gave none */
 	CONNECT_FAILED,           /* the exchange failed; fault says how */
@@ -207,8 +205,7 @@ enum key_scope {
 	KEY_ADMIN = 1 << 7, /* implies all others */
 };
 const char *key_scope_name(enum key_scope scope); /* "tokens:read" */
-/* Comma- or blank-separated names to bits. FAULT_INPUT names the unknown one and lists the known.
- */
+/* Comma- or blank-separated names to bits. FAULT_INPUT names the unknown one, lists the known. */
 MUST_CHECK int key_scopes_parse(const char *text, unsigned *ret, struct fault *f);
 
 struct key_input {
@@ -240,16 +237,15 @@ struct key_grant { /* by value, no ownership */
 	uint32_t retry_after_ms; /* KEY_TOO_FAST */
 };
 /*
- * HTTP. All keys live in memory; the secret is compared in constant time (BLAKE2b of the whole
- * key). Counts against the key's rate and notes its use.
+ * HTTP. All keys live in memory; the BLAKE2b of the whole key is compared in constant time. Counts
+ * against the key's rate and notes its use. The scopes of an admin's key are all scopes.
  */
 enum key_outcome keys_check(
 	struct token_management *tm, const char *key, size_t len, struct key_grant *ret);
 /* HTTP. Whether a bound key covers a branch; true for keys that are not bound. */
 bool keys_may_see(struct token_management *tm, const struct key_grant *key, const char *branch_id,
 	size_t len);
-/* Worker. The branches of a bound key as owned strings (free each, then the array). 0 and NULL: not
- * bound. */
+/* Worker. The branches of a bound key, owned (free each, then the array). 0 and NULL: not bound. */
 size_t keys_branches(struct token_management *tm, const struct key_grant *key, char ***ret);
 
 #endif

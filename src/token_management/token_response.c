@@ -39,11 +39,7 @@ static void conclude(struct token_response *r, enum token_class class, const cha
 	va_end(args);
 }
 
-/*
- * An error code is repeated to people only when it is letters and underscores: a provider that
- * echoes a token there must not get it into our logs.
- */
-static bool is_plain_word(const char *text, size_t max)
+bool token_error_is_plain(const char *text, size_t max)
 {
 	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
 
@@ -174,7 +170,7 @@ static void read_error(const char *error, long status, struct token_response *r)
 		if (strcmp(error, known_errors[i].error) == 0)
 			class = known_errors[i].class;
 	}
-	if (is_plain_word(error, sizeof(r->error)))
+	if (token_error_is_plain(error, sizeof(r->error)))
 		snprintf(r->error, sizeof(r->error), "%s", error);
 	conclude(r, class, "the provider answered %ld with error %s", status,
 		r->error[0] != '\0' ? r->error : "(not a plain word)");
@@ -239,4 +235,29 @@ void token_response_done(struct token_response *r)
 	secret_drop(&r->id_token);
 	mem_free(r->scope);
 	r->scope = NULL;
+}
+
+void token_reply_take(struct net_reply *moved, struct token_reply *ret)
+{
+	ret->result = moved->result;
+	ret->status = moved->status;
+	ret->body = moved->body;
+	moved->body = (struct buf){0};
+	ret->retry_after_ms = moved->retry_after_ms;
+	snprintf(ret->net_error, sizeof(ret->net_error), "%s", moved->error);
+}
+
+void token_reply_parse(struct token_reply *moved, struct token_response *ret)
+{
+	struct token_answer answer = {
+		.result = moved->result,
+		.status = moved->status,
+		.body = buf_text(&moved->body),
+		.body_len = moved->body.len,
+		.retry_after_ms = moved->retry_after_ms,
+		.net_error = moved->net_error,
+	};
+
+	token_response_parse(&answer, ret);
+	buf_drop(&moved->body);
 }

@@ -30,6 +30,16 @@ struct token_answer { /* borrowed */
 	const char *net_error;  /* words when there is no status; may be NULL */
 };
 
+/* The same, owned, on its way from the net thread to a worker. */
+struct token_reply {
+	enum net_result result;
+	long status;
+	struct buf body;
+	int64_t retry_after_ms;
+	char net_error[160];
+};
+void token_reply_take(struct net_reply *moved, struct token_reply *ret);
+
 struct token_response {
 	enum token_class class;
 	struct secret access_token; /* GRANTED only */
@@ -44,7 +54,14 @@ struct token_response {
 	char reason[200];             /* words for the operator; no secret */
 };
 void token_response_parse(const struct token_answer *in, struct token_response *ret);
+/* The same; drops the body. */
+void token_reply_parse(struct token_reply *moved, struct token_response *ret);
 void token_response_done(struct token_response *r);
+/*
+ * An error code is repeated to people only when it is letters and underscores: a provider that
+ * echoes a token there must not get it into our logs.
+ */
+bool token_error_is_plain(const char *text, size_t max);
 
 /* The claims we keep of an ID token (OpenID Connect Core section 2). */
 struct identity {
