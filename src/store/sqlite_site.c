@@ -57,9 +57,8 @@ static int raise_served(const char *path, int fd, struct fault *f)
 
 	if (n > 0)
 		pid[strspn(pid, "0123456789")] = '\0';
-	return fault_raise(f, FAULT_CONFLICT,
-		"another process%s%s serves %s already: stop it first", pid[0] != '\0' ? ", " : "",
-		pid, path);
+	return fault_raise(f, FAULT_CONFLICT, "%s%s serves %s already: stop it first",
+		pid[0] != '\0' ? "process " : "another process", pid, path);
 }
 
 /* The lock lives as long as the descriptor, so a killed process leaves none behind. */
