@@ -25,7 +25,6 @@
 #include "net/transfer.h"
 
 #define EVENTS_AT_ONCE 128
-#define SPARE_HANDLES 64
 #define SWEEP_EVERY_MS 1000
 /* All idle connections are too old for reuse by then; dropping them gives back their TLS memory. */
 #define COOL_AFTER_MS 65000
@@ -50,8 +49,6 @@ struct net {
 	CURLSH *share; /* TLS sessions: a reconnect resumes instead of a whole handshake */
 	struct queue queue;
 	struct ring running;
-	CURL *spare[SPARE_HANDLES];
-	unsigned n_spare;
 	bool is_due;    /* curl wants to be called now */
 	bool is_halted; /* every request is answered NET_STOPPED */
 	bool is_warm;   /* the multi handle may hold idle connections */
@@ -157,32 +154,24 @@ static int open_multi(struct net *n)
 
 static void close_multi(struct net *n)
 {
-	while (n->n_spare)
-		curl_easy_cleanup(n->spare[--n->n_spare]);
 	if (n->multi)
 		curl_multi_cleanup(n->multi);
 	n->multi = NULL;
 	n->is_warm = n->is_due = false;
 }
 
-static CURL *take_handle(struct net *n)
+/*
+ * A handle serves one request: curl 7.88 may leave the last request's buffer on a handle whose
+ * connection goes on with others (HTTP/2), and its size does not survive curl_easy_reset. A new one
+ * costs little; connections, names and TLS sessions live in the multi and share handles.
+ */
+static CURL *new_handle(struct net *n)
 {
-	CURL *easy = n->n_spare ? n->spare[--n->n_spare] : curl_easy_init();
+	CURL *easy = curl_easy_init();
 
 	if (easy && n->share)
 		curl_easy_setopt(easy, CURLOPT_SHARE, n->share);
 	return easy;
-}
-
-/* A handle whose transfer failed may keep buffers of it, and then refuses to be set up again. */
-static void give_handle(struct net *n, CURL *easy, bool is_clean)
-{
-	if (!is_clean || n->n_spare == SPARE_HANDLES) {
-		curl_easy_cleanup(easy);
-		return;
-	}
-	curl_easy_reset(easy); /* frees, and so wipes, what it copied */
-	n->spare[n->n_spare++] = easy;
 }
 
 /* ---- one request ---- */
@@ -191,7 +180,7 @@ static void answer(struct net *n, struct transfer *t, struct net_reply *reply)
 {
 	if (t->easy) {
 		curl_multi_remove_handle(n->multi, t->easy);
-		give_handle(n, t->easy, reply->result == NET_ANSWERED);
+		curl_easy_cleanup(t->easy);
 	}
 	queue_leave(&n->queue, t);
 	t->done(t->arg, reply);
@@ -234,7 +223,7 @@ static void refuse(struct net *n, struct transfer *t, const char *why)
 
 static void start(struct net *n, struct transfer *t)
 {
-	CURL *easy = n->multi || open_multi(n) == 0 ? take_handle(n) : NULL;
+	CURL *easy = n->multi || open_multi(n) == 0 ? new_handle(n) : NULL;
 	const char *flaw = "out of memory";
 
 	if (easy)
