@@ -218,16 +218,22 @@ bool scheduler_disarm(struct scheduler *s, struct timer *t)
 	return was_armed;
 }
 
-void scheduler_stop(struct scheduler *s)
+void scheduler_halt(struct scheduler *s)
 {
-	if (s == NULL)
-		return;
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	if (s->has_thread)
 		pthread_join(s->thread, NULL);
+	s->has_thread = false;
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+	if (s == NULL)
+		return;
+	scheduler_halt(s);
 	pthread_cond_destroy(&s->changed);
 	pthread_cond_destroy(&s->fired);
 	pthread_mutex_destroy(&s->lock);

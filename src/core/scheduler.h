@@ -27,7 +27,12 @@ void scheduler_arm(struct scheduler *s, struct timer *t, int64_t due_mono_ms);
  * with a lock that fire() takes, nor from fire()). True when the timer had not fired. Any other thread.
  */
 bool scheduler_disarm(struct scheduler *s, struct timer *t);
-/* Joins; timers that are armed never fire. NULL is fine. */
+/*
+ * No timer fires any more once it returns: it joins the thread. Arming and disarming stay allowed, so
+ * that work which still runs elsewhere needs no care. Not from fire(). Idempotent.
+ */
+void scheduler_halt(struct scheduler *s);
+/* Halts and frees. NULL is fine. */
 void scheduler_stop(struct scheduler *s);
 
 #endif

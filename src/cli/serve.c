@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's life. Parts start in the order in which they need each other. They stop so that
+ * nobody is left waiting and nothing touches what is gone: first no new requests, jobs or
+ * refreshes; then the network ends what is under way with an answer; then no timer fires; then the
+ * workers run dry; then the parts are freed.
+ */
+#include <inttypes.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/process.h"
+#include "net/net.h"
+#include "review_fetcher/review_fetcher.h"
+#include "token_management/token_management.h"
+#include "vault/vault.h"
+
+#define DRAIN_MS 10000
+#define REFRESH_WAIT_MS 5000
+#define FOLLOW_EVERY_MS 500
+#define WORKERS_LEAST 4
+#define NET_CONNECTIONS 1024
+#define NET_HOST_CONNECTIONS 512
+
+struct service {
+	struct settings *settings;
+	struct vault *vault;
+	struct store *store;
+	struct net *net;
+	struct pool *pool;
+	struct scheduler *scheduler;
+	struct token_management *tokens;
+	struct review_fetcher *reviews;
+	struct api *api;
+	/* The change feed: a timer submits the task, the task arms the timer. */
+	struct timer follow_timer;
+	struct task follow_task;
+	pthread_mutex_t follow_lock;
+	bool follow_ended, follow_fails;
+};
+
+static const char help[] = "Usage: review-fetcher serve [--config FILE] [--KEY=VALUE...]\n"
+			   "\n"
+			   "Runs the service until SIGTERM or SIGINT, which lets requests under "
+			   "way end (10 seconds at\n"
+			   "most); a second one ends it at once. Logs are JSON lines on stderr.\n"
+			   "\n";
+
+/* ---- the change feed ---- */
+
+static void follow_again(struct service *s)
+{
+	pthread_mutex_lock(&s->follow_lock);
+	if (!s->follow_ended)
+		scheduler_arm(s->scheduler, &s->follow_timer, clock_mono_ms() + FOLLOW_EVERY_MS);
+	pthread_mutex_unlock(&s->follow_lock);
+}
+
+/* A database that is away is one event when it goes and one when it comes back, not two a second.
+ */
+static void follow(struct task *task)
+{
+	struct service *s = CONTAINER_OF(task, struct service, follow_task);
+	struct fault f;
+	bool failed = token_management_follow(s->tokens, &f) < 0;
+
+	if (failed && !s->follow_fails)
+		log_event(LOG_ERROR, "changes.lost", F_FAULT(&f));
+	else if (!failed && s->follow_fails)
+		log_event(LOG_INFO, "changes.found_again");
+	s->follow_fails = failed;
+	follow_again(s);
+}
+
+static void submit_follow(struct timer *timer)
+{
+	struct service *s = CONTAINER_OF(timer, struct service, follow_timer);
+
+	pool_submit(s->pool, &s->follow_task);
+}
+
+static void follow_start(struct service *s)
+{
+	pthread_mutex_init(&s->follow_lock, NULL);
+	s->follow_timer.fire = submit_follow;
+	s->follow_task.run = follow;
+	follow_again(s);
+}
+
+static void follow_end(struct service *s)
+{
+	pthread_mutex_lock(&s->follow_lock);
+	s->follow_ended = true;
+	pthread_mutex_unlock(&s->follow_lock);
+	scheduler_disarm(s->scheduler, &s->follow_timer);
+}
+
+/* ---- start ---- */
+
+static unsigned count_workers(void)
+{
+	cpu_set_t cores;
+	int n = WORKERS_LEAST;
+
+	if (sched_getaffinity(0, sizeof(cores), &cores) == 0 && CPU_COUNT(&cores) > n)
+		n = CPU_COUNT(&cores);
+	return (unsigned)n;
+}
+
+/* On SQLite this process alone serves the file, so it may bring it up to date by itself. */
+static int start_store(struct service *s, unsigned workers, struct fault *f)
+{
+	const struct store_options options = {
+		.url = s->settings->database_url, .connections = workers + 1, .exclusive = true};
+	struct store_version v;
+	int applied;
+
+	if (store_open(&options, &s->store, f) < 0 || store_version(s->store, &v, f) < 0)
+		return -1;
+	if (v.database < v.binary && strncmp(s->settings->database_url, "sqlite:", 7) != 0)
+		return fault_raise(f, FAULT_CONFLICT,
+			"the database has schema version %" PRId64
+			" and this program needs %" PRId64
+			": run \"review-fetcher migrate up\" first",
+			v.database, v.binary);
+	if (bring_up(s->store, &v, &applied, f) < 0)
+		return -1;
+	if (applied > 0)
+		log_event(LOG_INFO, "schema.migrated", F_INT("from", v.database),
+			F_INT("to", v.binary));
+	return 0;
+}
+
+static int start_net(struct service *s, struct fault *f)
+{
+	const struct net_options options = {
+		.max_connections = NET_CONNECTIONS,
+		.max_host_connections = NET_HOST_CONNECTIONS,
+		.user_agent = "review-fetcher/" CLI_VERSION,
+	};
+
+	return net_start(&options, &s->net, f);
+}
+
+static int check_database(void *arg, struct fault *f)
+{
+	return store_ping(((struct service *)arg)->store, f);
+}
+
+static int start_parts(struct service *s, struct fault *f)
+{
+	struct token_management_parts tokens = {.settings = s->settings,
+		.store = s->store,
+		.vault = s->vault,
+		.net = s->net,
+		.pool = s->pool,
+		.scheduler = s->scheduler};
+	struct review_fetcher_parts reviews = {.settings = s->settings,
+		.store = s->store,
+		.net = s->net,
+		.pool = s->pool,
+		.scheduler = s->scheduler};
+	struct api_parts api = {.settings = s->settings,
+		.pool = s->pool,
+		.scheduler = s->scheduler,
+		.check_database = check_database,
+		.arg = s};
+
+	if (token_management_new(&tokens, &s->tokens, f) < 0)
+		return -1;
+	reviews.token_management = s->tokens;
+	if (review_fetcher_new(&reviews, &s->reviews, f) < 0)
+		return -1;
+	api.token_management = s->tokens;
+	api.review_fetcher = s->reviews;
+	return api_start(&api, &s->api, f);
+}
+
+static int start(struct service *s, struct fault *f)
+{
+	unsigned workers = count_workers();
+
+	if (vault_open(s->settings->vault_key_file, &s->vault, f) < 0 ||
+		start_store(s, workers, f) < 0 || start_net(s, f) < 0)
+		return -1;
+	s->pool = pool_new("worker", workers);
+	s->scheduler = scheduler_new();
+	if (start_parts(s, f) < 0)
+		return -1;
+	follow_start(s);
+	return 0;
+}
+
+/* ---- stop; also after a start that got only half the way ---- */
+
+static void stop(struct service *s)
+{
+	if (s->api != NULL) {
+		follow_end(s);
+		api_drain(s->api, DRAIN_MS);
+	}
+	if (s->reviews != NULL)
+		review_fetcher_stop(s->reviews);
+	token_management_stop(s->tokens, REFRESH_WAIT_MS);
+	net_stop(s->net);
+	api_stop(s->api);
+	/* Workers may still arm timers, which then never fire, but no timer hands them work any
+	 * more. */
+	if (s->scheduler != NULL)
+		scheduler_halt(s->scheduler);
+	pool_stop(s->pool);
+	review_fetcher_free(s->reviews);
+	token_management_free(s->tokens);
+	scheduler_stop(s->scheduler);
+	store_close(s->store);
+	vault_close(s->vault);
+}
+
+/* ---- */
+
+static void warn_of_unused(const struct settings *s)
+{
+	if (s->kafka_bootstrap_servers != NULL)
+		log_event(LOG_WARN, "setting.without_effect",
+			F_STR("key", "KAFKA_BOOTSTRAP_SERVERS"),
+			F_STR("cause", "this version does not publish to Kafka"));
+	if (s->webhook_url != NULL)
+		log_event(LOG_WARN, "setting.without_effect", F_STR("key", "WEBHOOK_URL"),
+			F_STR("cause", "this version does not deliver webhooks"));
+	if (!s->api_auth)
+		log_event(LOG_WARN, "serve.without_keys", F_STR("key", "API_AUTH"),
+			F_STR("cause", "every program on this machine may call everything"));
+}
+
+static void log_start(const struct service *s, int64_t started_ms)
+{
+	const struct settings *x = s->settings;
+
+	log_event(LOG_INFO, "serve.started", F_STR("address", x->api_host),
+		F_INT("port", api_port(s->api)), F_STR("public_url", x->public_url),
+		F_STR("version", CLI_VERSION), F_BOOL("simulator", x->mock_google_api),
+		F_INT("took_ms", clock_mono_ms() - started_ms));
+}
+
+static void run(struct service *s, int64_t started_ms)
+{
+	int number;
+	int64_t since_ms;
+
+	malloc_trim(0); /* what starting needed and running does not */
+	warn_of_unused(s->settings);
+	log_start(s, started_ms);
+	number = process_wait_for_end();
+	since_ms = clock_mono_ms();
+	log_event(LOG_INFO, "serve.stopping", F_STR("signal", sigabbrev_np(number)));
+	stop(s);
+	log_event(LOG_INFO, "serve.stopped", F_INT("took_ms", clock_mono_ms() - since_ms));
+}
+
+static int serve(struct call *call, const struct options *o)
+{
+	struct service s = {0};
+	struct fault f;
+
+	process_harden();
+	process_block_signals();
+	if (load_settings(call, o, &s.settings, &f) < 0)
+		return complain_fault(&f);
+	if (start(&s, &f) < 0) {
+		stop(&s);
+		settings_free(s.settings);
+		return complain(EXIT_FAILED, "%s", f.text);
+	}
+	run(&s, call->started_ms);
+	settings_free(s.settings);
+	return EXIT_DONE;
+}
+
+static int serve_help(void)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT(64 * 1024);
+
+	settings_help(&text);
+	fputs(help, stdout);
+	fputs(buf_text(&text), stdout);
+	return EXIT_DONE;
+}
+
+static int serve_run(struct call *call)
+{
+	AUTO(options_drop) struct options o = {0};
+	struct fault f;
+
+	if (options_take(call, &o, &f) < 0)
+		return complain_fault(&f);
+	if (o.wants_help)
+		return serve_help();
+	if (o.n_words > 0)
+		return complain(EXIT_USAGE,
+			"unexpected argument %.60s; settings are given as --key=value", o.words[0]);
+	return serve(call, &o);
+}
+
+const struct command serve_command = {
+	.name = "serve",
+	.summary = "the daemon; serve --help lists every setting",
+	.help = help,
+	.run = serve_run,
+};
