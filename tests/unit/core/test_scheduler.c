@@ -240,6 +240,22 @@ static void stopping_leaves_armed_timers_unfired(void **state)
 	scheduler_stop(NULL);
 }
 
+static void a_halted_scheduler_takes_timers_and_fires_none(void **state)
+{
+	struct scheduler *s = scheduler_new();
+	struct mark a = {.timer.fire = note};
+
+	(void)state;
+	n_fired = 0;
+	scheduler_halt(s);
+	scheduler_arm(s, &a.timer, clock_mono_ms() - 1);
+	assert_true(scheduler_disarm(s, &a.timer));
+	scheduler_arm(s, &a.timer, clock_mono_ms() - 1);
+	scheduler_halt(s);
+	scheduler_stop(s);
+	assert_int_equal(n_fired, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +272,7 @@ int main(void)
 		cmocka_unit_test(disarming_waits_for_a_timer_that_is_firing),
 		cmocka_unit_test(the_thread_wakes_for_a_timer_armed_before_the_one_it_waits_for),
 		cmocka_unit_test(stopping_leaves_armed_timers_unfired),
+		cmocka_unit_test(a_halted_scheduler_takes_timers_and_fires_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
