@@ -128,6 +128,8 @@ static void changed_rows_are_counted(void **state)
 	assert_int_equal(changed, 0);
 	say(&t, &changed, "DELETE FROM items");
 	assert_int_equal(changed, 3);
+	say(&t, &changed, "SELECT id FROM items");
+	assert_int_equal(changed, 0);
 	end_talk(&t);
 }
 

@@ -211,6 +211,10 @@ static void a_ring_of_several_keys_opens_with_each_and_seals_with_one(void **sta
 		assert_string_equal(again.data, text.data);
 	}
 	keyring_done(&r);
+	buf_reset(&text);
+	buf_addf(&text, "%s%s", ring, strchr(other, '\n') + 1);
+	assert_int_equal(keyring_parse(text.data, text.len, &(struct keyring){0}, &f), -1);
+	assert_non_null(strstr(f.text, "2 active keys"));
 }
 
 /* All start together on an absent file; every one must end up with the key that is in the file. */
