@@ -536,9 +536,11 @@ static int script(struct db *base, const char *sql, struct fault *f)
 	return 0;
 }
 
-/* Reads the first page, so that a damaged or vanished disk shows. */
+/* Reads the first page, so that a failing disk shows. */
 static int ping(struct db *base, struct fault *f)
 {
+	if (sqlite_site_check(sqlite_of(base)->site, f) < 0)
+		return -1;
 	return run(base, "SELECT count(*) FROM sqlite_schema", NULL, 0, NULL, NULL, NULL, f);
 }
 

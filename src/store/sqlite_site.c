@@ -100,6 +100,32 @@ static void detachp(struct db_site **site)
 	sqlite_site_detach(*site);
 }
 
+/* Not the inode of a descriptor: see make_file(). */
+MUST_CHECK static int remember_file(struct db_site *site, struct fault *f)
+{
+	struct stat st;
+
+	if (stat(site->path, &st) < 0)
+		return fault_raise(f, FAULT_INPUT, "database %s: %s", site->path, strerror(errno));
+	site->device = st.st_dev;
+	site->inode = st.st_ino;
+	return 0;
+}
+
+int sqlite_site_check(const struct db_site *site, struct fault *f)
+{
+	struct stat st;
+
+	if (stat(site->path, &st) < 0)
+		return fault_raise(f, FAULT_STORE, "database %s is gone (%s): restart the service",
+			site->path, strerror(errno));
+	if (st.st_dev != site->device || st.st_ino != site->inode)
+		return fault_raise(f, FAULT_STORE,
+			"database %s is not the file that was opened: restart the service",
+			site->path);
+	return 0;
+}
+
 int sqlite_site_attach(const char *address, bool exclusive, struct db_site **ret, struct fault *f)
 {
 	AUTO(detachp) struct db_site *site = NULL;
@@ -116,7 +142,7 @@ int sqlite_site_attach(const char *address, bool exclusive, struct db_site **ret
 	site->path = mem_text(address);
 	turn_init(&site->writers);
 	if (make_folder(address, f) < 0 || (exclusive && lock_site(site, f) < 0) ||
-		make_file(address, f) < 0)
+		make_file(address, f) < 0 || remember_file(site, f) < 0)
 		return -1;
 	*ret = TAKE(site);
 	return 0;

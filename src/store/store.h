@@ -39,7 +39,10 @@ struct db; /* one connection; one thread at a time */
 enum db_engine { DB_SQLITE, DB_POSTGRES };
 enum db_engine db_engine(const struct db *db);
 
-/* One row; columns are borrowed for the call. 0 goes on, 1 ends the reading early, -1 passes a fault up. */
+/*
+ * One row; columns are borrowed for the call. 0 goes on, 1 ends the reading early, -1 passes a fault up.
+ * It may read by the same connection. An engine may hold the whole answer in memory: page large ones.
+ */
 typedef int db_row_fn(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f);
 
 /*
@@ -89,7 +92,7 @@ typedef int store_body_fn(struct db *db, void *arg, struct fault *f);
 MUST_CHECK int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f);
 /* Takes a connection, runs body outside a transaction, gives it back. */
 MUST_CHECK int store_use(struct store *s, store_body_fn *body, void *arg, struct fault *f);
-/* 0 when a trivial statement runs now: what readiness asks. */
+/* 0 when a trivial statement runs now and the database is the one that was opened: what readiness asks. */
 MUST_CHECK int store_ping(struct store *s, struct fault *f);
 
 /* Migrations, embedded from sql/. Each runs in one transaction with its version row. */

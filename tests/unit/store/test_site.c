@@ -191,12 +191,31 @@ static void a_file_taken_away_does_not_come_back_empty(void **state)
 
 	s->store = scratch_open(s, 2, false);
 	assert_done(store_transact(s->store, touch, NULL, &f), &f);
+	assert_done(store_ping(s->store, &f), &f);
 	assert_int_equal(unlink(s->path), 0);
+	assert_int_equal(store_ping(s->store, &f), -1);
+	assert_int_equal(f.kind, FAULT_STORE);
 	assert_done(store_take(s->store, &first, &f), &f);
 	assert_int_equal(store_take(s->store, &second, &f), -1);
 	assert_int_equal(f.kind, FAULT_STORE);
 	assert_int_not_equal(access(s->path, F_OK), 0);
 	store_give(s->store, first);
+}
+
+static void a_file_put_in_the_place_of_ours_is_noticed(void **state)
+{
+	struct scratch *s = *state;
+	struct fault f = {0};
+	char aside[128];
+
+	s->store = scratch_open(s, 1, false);
+	snprintf(aside, sizeof(aside), "%s.old", s->path);
+	assert_int_equal(rename(s->path, aside), 0);
+	fclose(fopen(s->path, "w"));
+	assert_int_equal(store_ping(s->store, &f), -1);
+	assert_non_null(strstr(f.text, "not the file"));
+	assert_int_equal(rename(aside, s->path), 0);
+	assert_done(store_ping(s->store, &f), &f);
 }
 
 static void a_damaged_file_is_called_damaged(void **state)
@@ -231,6 +250,7 @@ int main(void)
 		SCRATCH_TEST(only_one_process_serves_and_the_other_is_told_which),
 		SCRATCH_TEST(a_killed_server_leaves_no_lock),
 		SCRATCH_TEST(a_file_taken_away_does_not_come_back_empty),
+		SCRATCH_TEST(a_file_put_in_the_place_of_ours_is_noticed),
 		SCRATCH_TEST(a_damaged_file_is_called_damaged),
 	};
 
