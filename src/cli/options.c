@@ -29,6 +29,7 @@ static int unknown(const struct call *call, const struct options *o, const char 
 	struct fault *f)
 {
 	char typed[64];
+	char flag[SETTING_FLAG_SIZE];
 	struct nearest n = NEAREST(typed);
 	const char *setting;
 
@@ -44,8 +45,8 @@ static int unknown(const struct call *call, const struct options *o, const char 
 		return fault_input(f, typed,
 			"unknown flag --%s; \"review-fetcher %s --help\" lists them", typed,
 			call->argv[0]);
-	return fault_input(f, typed, "unknown flag --%s; did you mean %s%s?", typed,
-		n.best == setting ? "" : "--", n.best);
+	return fault_input(
+		f, typed, "unknown flag --%s; did you mean %s?", typed, setting_flag(n.best, flag));
 }
 
 /* Answers whether argv[i + 1] was used too. */

@@ -52,16 +52,19 @@ static void keep(struct load *l, const struct setting *row, unsigned name, enum 
 	snprintf(given->from, sizeof(given->from), "%s", from);
 }
 
+/* kind: "flag", with its dashes, or "setting". */
 static int unknown(const char *where, const char *kind, const char *name, struct fault *f)
 {
+	bool is_flag = strcmp(kind, "flag") == 0;
 	const char *near = setting_nearest(name);
+	char flag[SETTING_FLAG_SIZE];
 
 	if (near != NULL)
-		return fault_input(
-			f, name, "%sunknown %s %.60s; did you mean %s?", where, kind, name, near);
+		return fault_input(f, name, "%sunknown %s %s%.60s; did you mean %s?", where, kind,
+			is_flag ? "--" : "", name, is_flag ? setting_flag(near, flag) : near);
 	return fault_input(f, name,
-		"%sunknown %s %.60s; \"review-fetcher serve --help\" lists them all", where, kind,
-		name);
+		"%sunknown %s %s%.60s; \"review-fetcher serve --help\" lists them all", where, kind,
+		is_flag ? "--" : "", name);
 }
 
 /* ---- flags ---- */

@@ -182,22 +182,24 @@ void setting_bounds(const struct setting *row, struct buf *ret)
 	}
 }
 
-static void help_flag(const struct setting *row, struct buf *ret)
+const char *setting_flag(const char *key, char ret[static SETTING_FLAG_SIZE])
 {
-	if (row->type == SETTING_SECRET) {
-		buf_add_text(ret, "(not as a flag)");
-		return;
-	}
-	buf_add_text(ret, "--");
-	for (const char *c = row->key; *c != '\0'; c++)
-		buf_add_char(ret, *c == '_' ? '-' : (char)tolower((unsigned char)*c));
+	size_t len = 2;
+
+	memcpy(ret, "--", 2);
+	for (; *key != '\0' && len < SETTING_FLAG_SIZE - 1; key++)
+		ret[len++] = *key == '_' ? '-' : (char)tolower((unsigned char)*key);
+	ret[len] = '\0';
+	return ret;
 }
 
 static void help_row(const struct setting *row, struct buf *ret)
 {
-	buf_addf(ret, "  %s  ", row->key);
-	help_flag(row, ret);
-	buf_addf(ret, "\n      %s\n      ", row->meaning);
+	char flag[SETTING_FLAG_SIZE];
+
+	buf_addf(ret, "  %s  %s\n      %s\n      ", row->key,
+		row->type == SETTING_SECRET ? "(not as a flag)" : setting_flag(row->key, flag),
+		row->meaning);
 	if (row->aliases[0] != NULL)
 		buf_addf(
 			ret, "Also read from %s and %s.\n      ", row->aliases[0], row->aliases[1]);

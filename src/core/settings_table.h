@@ -45,6 +45,9 @@ extern const size_t settings_table_len;
 const struct setting *setting_find(const char *name, size_t len, unsigned *ret_name);
 /* The key nearest to a misspelt one; NULL when none is near. */
 const char *setting_nearest(const char *name);
+/* "--api-port" for "API_PORT". */
+#define SETTING_FLAG_SIZE 64
+const char *setting_flag(const char *key, char ret[static SETTING_FLAG_SIZE]);
 /* "a whole number of seconds from 0 to 86400": what a value of this row must be. */
 void setting_bounds(const struct setting *row, struct buf *ret);
 
