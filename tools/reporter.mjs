@@ -28,7 +28,8 @@ export default async function* reporter(source) {
 				continue; // the subtest itself was reported
 			failed++;
 			ran.set(file, ran.get(file) + 1);
-			yield `not ok: ${file}: ${data.name}\n${indent(describe(error))}\n`;
+			const details = error?.failureType === 'cancelledByParent' ? '' : `${indent(describe(error))}\n`;
+			yield `not ok: ${file}: ${data.name}\n${details}`;
 		} else if (isCase && !wasSkipped) {
 			passed++;
 			yield `ok: ${data.name} (${Math.round(data.details.duration_ms)} ms)\n`;
