@@ -220,6 +220,7 @@ static void stop(struct service *s)
 	review_fetcher_free(s->reviews);
 	token_management_free(s->tokens);
 	scheduler_stop(s->scheduler);
+	net_free(s->net);
 	store_close(s->store);
 	vault_close(s->vault);
 }
