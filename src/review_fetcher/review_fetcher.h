@@ -57,6 +57,18 @@ MUST_CHECK int jobs_branch(struct review_fetcher *rf, const char *id, struct buf
 /* Asks a job to end after its current page. FAULT_MISSING; FAULT_CONFLICT: it has ended. */
 MUST_CHECK int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f);
 
+/* ---- stream sessions: a token under a name that works once ---- */
+
+#define SESSION_MS 120000
+#define SESSION_ID_BYTES 24
+#define SESSION_ID_SIZE 33
+/* Any thread. Keeps what a job needs (mode is "full"). FAULT_THROTTLED: too many are open. */
+MUST_CHECK int sessions_open(struct review_fetcher *rf, struct job_input *moved,
+	char ret_id[static SESSION_ID_SIZE], struct fault *f);
+/* Uses a session up and starts its job: as jobs_start. FAULT_MISSING: used, expired or never there. */
+MUST_CHECK int sessions_start_job(struct review_fetcher *rf, const char *session_id,
+	char ret_id[static 37], struct fault *f);
+
 /* Which branches a caller may see: all when branches is NULL. */
 struct review_scope {
 	const char *const *branches;
@@ -95,9 +107,12 @@ MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scop
 struct nested_bounds {
 	int64_t max_accounts, max_locations_total, max_reviews_per_location;
 };
-/* The `nested` event's data for a job. *ret_done: the job has ended. *ret_version changes with the data. */
+/*
+ * The `nested` event's data for a job, appended to *ret unless *version (start with -1) is still the
+ * job's; then *version is the new one. *ret_done: the job has ended. FAULT_MISSING.
+ */
 MUST_CHECK int nested_write(struct review_fetcher *rf, const char *job_id,
-	const struct nested_bounds *bounds, struct buf *ret, bool *ret_done, int64_t *ret_version,
+	const struct nested_bounds *bounds, struct buf *ret, int64_t *version, bool *ret_done,
 	struct fault *f);
 
 #endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine that walks. A job has walks (rows of job_walks); a walk asks for one page after the
+ * other. One step is: a start from the budget of the API, a token, the request, and on a worker one
+ * transaction that moves rows and cursor together. Between steps a walk waits in a gate, on a nap, in
+ * tokens_obtain or in net, and no thread waits with it. The rows say what is to be done; memory only
+ * what is under way, so that kill -9 costs one page a walk.
+ *
+ * rf->lock guards everything marked so. It is never held across the database, the network or a call
+ * into another module but the pool's and the scheduler's queues.
+ */
+#ifndef REVIEW_FETCHER_ENGINE_H
+#define REVIEW_FETCHER_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "base/rand.h"
+#include "core/limits.h"
+#include "net/net.h"
+#include "review_fetcher/google.h"
+#include "review_fetcher/review_fetcher.h"
+
+#define WALKS_PER_JOB 4
+#define JOBS_AT_ONCE 64
+#define TOKEN_JOBS_MAX 1000         /* unfinished jobs with an access token of their own */
+#define LEASE_MS 60000
+#define BEAT_MS 15000               /* how often leases are renewed and work of others is looked for */
+#define PASSES_MAX 5                /* of one listing, for whatever reason it was begun again */
+#define PASS_PAGES_MAX 100000
+#define GOOGLE_TIMEOUT_MS 30000
+#define THROTTLE_FLOOR_MS 30000     /* Google documents no Retry-After for these APIs */
+#define THROTTLE_MAX_MS 600000
+#define THROTTLES_BEFORE_DIAGNOSIS 5 /* 429s with never an answer: the project has no quota */
+#define WAIT_SHOWN_MS 5000          /* a job that waits longer says so */
+
+struct db;
+struct job;
+struct walk;
+
+/* Wakes a task at a time; see naps.c. Lock held for all fields. */
+struct nap {
+	struct nap *prev, *next;
+	int64_t due_ms;
+	struct task *task;
+	bool on;
+};
+
+/* The queue in front of one API of one Cloud project. Lock held for all fields. */
+struct gate {
+	struct review_fetcher *rf;
+	struct net_budget budget;
+	struct walk *first, **last;
+	unsigned n_waiting, refs;
+	struct nap nap;
+	struct task task;
+	bool reserved;      /* a start is reserved for whoever is first when `task` runs */
+	unsigned throttles; /* 429s in a row */
+	bool answered;      /* Google has answered here since we started */
+	char key[160];
+};
+
+struct walk {
+	struct walk *next;      /* of the job; lock held */
+	struct walk *gate_next; /* lock held */
+	bool at_gate;           /* lock held */
+	struct job *job;
+	int64_t id;
+	enum google_api kind;
+	char *account_id, *location_id;
+	char *page_token, *mark_token; /* NULL: none */
+	int64_t pass, pass_pages, pass_started_ms, recounts, rows_seen, rows_expected;
+	unsigned attempts;       /* transient failures of this page */
+	bool token_tried;        /* this page already cost a token */
+	unsigned store_failures; /* of the database, in a row */
+	unsigned calls;          /* not yet counted in the job's row */
+	struct secret bearer;    /* for this request; kept until its answer, to name what was refused */
+	struct net_reply reply;
+	char why[200];           /* it fails */
+	struct nap nap;
+	struct task task;
+	void (*step)(struct walk *w); /* what the task does */
+};
+
+struct job {
+	struct review_fetcher *rf;
+	char id[37];
+	char *branch_id;     /* NULL: with a token of its own */
+	struct secret token;
+	_Atomic int64_t fence;
+	struct gate *gates[GOOGLE_APIS];
+	/* Lock held: */
+	unsigned refs;
+	struct walk *walks;
+	unsigned n_walks;
+	bool planning, plan_again, plan_due;
+	bool cancelled, lost; /* lost: the lease is another's, so nothing may be written any more */
+	char failure[240];    /* set: no further page, and why */
+	int64_t waiting_until_ms; /* as the row says; 0: it does not */
+	unsigned failures;    /* of the database, in a row */
+	struct nap nap;
+	struct task task;
+};
+
+struct review_fetcher {
+	struct review_fetcher_parts parts;
+	char owner[RAND_UUID_SIZE];
+	pthread_mutex_t lock;
+	/* Lock held: */
+	bool stopping, looking, look_again;
+	struct map jobs;     /* id → struct job, running here */
+	struct map tokens;   /* id → struct secret, for jobs that are still queued */
+	struct map gates;    /* key → struct gate */
+	struct map sessions; /* id → struct session */
+	struct nap *naps;
+	struct timer timer;
+	struct nap beat;
+	struct task beat_task;
+};
+
+/* ---- naps.c ---- */
+void naps_init(struct review_fetcher *rf);
+/* Lock held. Submits task at due_ms (monotonic) or, when stopping, never. */
+void nap_until(struct review_fetcher *rf, struct nap *n, struct task *task, int64_t due_ms);
+/* Lock held. True when it was napping: the task is the caller's again. */
+bool nap_end(struct review_fetcher *rf, struct nap *n);
+
+/* ---- gate.c ---- */
+/* Lock held. The gate of an API and project, made when needed; give it back with gate_unref. */
+struct gate *gate_ref(struct review_fetcher *rf, enum google_api api, const char *project);
+void gate_unref(struct gate *g);
+/* Lock held. Drops gates that nobody uses and that would let a request pass at once. */
+void gates_tidy(struct review_fetcher *rf);
+void gates_free(struct review_fetcher *rf);
+/* Lock held. Queues a walk; its task is submitted when its start has come. */
+void gate_join(struct gate *g, struct walk *w, int64_t now_ms);
+/* Lock held. True when it stood in the queue and does no longer. */
+bool gate_leave(struct gate *g, struct walk *w);
+/* Lock held. How long somebody who joins now would wait. */
+int64_t gate_wait_ms(const struct gate *g, int64_t now_ms);
+/* Lock held. After a 429: nobody starts for hint_ms (-1: unknown). Answers how long that is. */
+int64_t gate_throttle(struct gate *g, int64_t hint_ms, int64_t now_ms);
+void gate_answered(struct gate *g); /* lock held */
+
+/* ---- engine.c ---- */
+/* Starts what is queued or was left behind, as long as there is room. Worker. */
+void jobs_look(struct review_fetcher *rf);
+
+/* ---- job.c ---- */
+struct job_claim { /* what the claim of a row brought */
+	char id[37];
+	char *branch_id;
+	int64_t fence;
+	bool cancelled;
+};
+/* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or NULL. */
+void job_begin(struct review_fetcher *rf, const struct job_claim *claim, struct secret *moved_token,
+	const char *project, const char *failure);
+/* Starts further walks of a job, or ends it when nothing is left. Worker. */
+void job_plan(struct job *j);
+/* No further page; wakes what waits. Any thread. The first reason stays. */
+void job_fail(struct job *j, const char *reason);
+void job_cancel(struct job *j);
+void job_lose(struct job *j);
+bool job_goes_on(struct job *j); /* any thread, takes the lock */
+/* Takes the walk off its job and frees it; job_plan follows. Worker, once a walk. */
+void job_end_walk(struct walk *w);
+/* Brings the row's `waiting` in line with where the walks stand. Worker. */
+void job_show_waiting(struct job *j);
+void job_unref(struct job *j);
+void job_free(struct job *j); /* with its walks, whatever they wait for */
+
+/* ---- walk.c ---- */
+/* Begins with the next page. Worker. */
+void walk_ask(struct walk *w);
+void walk_free(struct walk *w);
+
+/* ---- walk_rows.c: the transactions, worker ---- */
+enum walk_outcome {
+	WALK_GOES_ON = 1, /* there is another page */
+	WALK_ENDED,       /* done, or failed for good: the row says which */
+	WALK_LOST,        /* the lease of the job is another's: nothing was written */
+};
+struct walk_change { /* what a transaction did besides */
+	bool cancelled; /* somebody asked the job to end */
+	bool opened;    /* there are new walks */
+};
+/* Stores a page and moves the cursor in *w. Answers a walk_outcome or -1. */
+MUST_CHECK int walk_store_page(struct walk *w, const struct google_page *page,
+	struct walk_change *ret, struct fault *f);
+/* Begins the listing anew, or fails the walk when that has happened too often. */
+MUST_CHECK int walk_store_restart(struct walk *w, const char *why, struct walk_change *ret,
+	struct fault *f);
+/* The walk fails for good; its neighbours go on. */
+MUST_CHECK int walk_store_failure(struct walk *w, const char *why, struct walk_change *ret,
+	struct fault *f);
+
+/* ---- review_rows.c: inside a transaction ---- */
+enum review_change { REVIEW_NEW, REVIEW_CHANGED, REVIEW_UNCHANGED };
+struct review_seen {
+	enum review_change change;
+	bool first_in_walk; /* not yet counted by this walk */
+	bool first_in_pass;
+};
+MUST_CHECK int review_store(struct db *db, const struct walk *w, const struct google_review *r,
+	int64_t now_ms, struct review_seen *ret, struct fault *f);
+
+#endif

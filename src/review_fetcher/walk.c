@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One page after the other. walk_ask → gate → ask_token → (tokens_obtain) → send → (net) → read_answer →
+ * walk_ask … Each arrow may be another thread, never two at once: the walk belongs to whoever holds
+ * it, and `step` says what its task does next.
+ */
+#include "review_fetcher/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/backoff.h"
+#include "core/metrics.h"
+#include "token_management/token_management.h"
+
+static struct metric calls_made = METRIC_COUNTER("review_fetcher_google_calls_total",
+	"Calls to Google's review APIs, by what came of them.", "outcome=\"page\"");
+static struct metric calls_failed = METRIC_COUNTER("review_fetcher_google_calls_total",
+	"Calls to Google's review APIs, by what came of them.", "outcome=\"error\"");
+static struct metric calls_throttled = METRIC_COUNTER("review_fetcher_google_calls_total",
+	"Calls to Google's review APIs, by what came of them.", "outcome=\"throttled\"");
+
+static void run_step(struct task *task)
+{
+	struct walk *w = CONTAINER_OF(task, struct walk, task);
+
+	w->step(w);
+}
+
+static void submit(struct walk *w, void (*step)(struct walk *w))
+{
+	w->step = step;
+	w->task.run = run_step;
+	pool_submit(w->job->rf->parts.pool, &w->task);
+}
+
+static void leave(struct walk *w)
+{
+	struct job *j = w->job;
+
+	job_end_walk(w);
+	job_plan(j);
+	job_unref(j);
+}
+
+void walk_free(struct walk *w)
+{
+	mem_free(w->account_id);
+	mem_free(w->location_id);
+	mem_free(w->page_token);
+	mem_free(w->mark_token);
+	secret_drop(&w->bearer);
+	buf_drop(&w->reply.body);
+	mem_free(w);
+}
+
+/* Waits without a thread, then goes on with step. */
+static void sleep_then(struct walk *w, int64_t ms, void (*step)(struct walk *w))
+{
+	struct review_fetcher *rf = w->job->rf;
+	int64_t due_ms = clock_mono_ms() + ms;
+
+	w->step = step;
+	w->task.run = run_step;
+	pthread_mutex_lock(&rf->lock);
+	nap_until(rf, &w->nap, &w->task, due_ms);
+	pthread_mutex_unlock(&rf->lock);
+}
+
+/* ---- what comes of an answer ---- */
+
+/* The outcome of a transaction, and what is next. Logs a fault: this is the job runner's boundary. */
+static void go_on(struct walk *w, int outcome, const struct walk_change *change, const struct fault *f,
+	void (*again)(struct walk *w))
+{
+	struct job *j = w->job;
+
+	switch (outcome) {
+	case WALK_GOES_ON:
+	case WALK_ENDED:
+		w->store_failures = 0;
+		if (change->cancelled)
+			job_cancel(j);
+		if (change->opened && outcome == WALK_GOES_ON)
+			job_plan(j);
+		if (outcome == WALK_GOES_ON)
+			walk_ask(w);
+		else
+			leave(w);
+		return;
+	case WALK_LOST:
+		job_lose(j);
+		leave(w);
+		return;
+	default:
+		break;
+	}
+	log_event(LOG_ERROR, "job.store_failed", F_STR("job", j->id), F_FAULT(f));
+	if (f->kind != FAULT_STORE) {
+		job_fail(j, "the page could not be stored: an internal error, see the log");
+		leave(w);
+		return;
+	}
+	/* Nothing was committed: the same step once more, when the database has had time. */
+	sleep_then(w, backoff_delay_ms(j->rf->parts.settings, ++w->store_failures) + 1, again);
+}
+
+/* The reason waits in the walk, for the case that the database has to be asked again. */
+static void give_up(struct walk *w)
+{
+	struct walk_change change = {0};
+	struct fault f = {0};
+	int outcome = walk_store_failure(w, w->why, &change, &f);
+
+	go_on(w, outcome, &change, &f, give_up);
+}
+
+static void give_up_because(struct walk *w, const char *why)
+{
+	snprintf(w->why, sizeof(w->why), "%.*s", google_words_fit(why, sizeof(w->why) - 1), why);
+	give_up(w);
+}
+
+static void begin_anew(struct walk *w)
+{
+	struct walk_change change = {0};
+	struct fault f = {0};
+	int outcome = walk_store_restart(w,
+		"Google refused a page of this listing as out of date, again and again", &change, &f);
+
+	go_on(w, outcome, &change, &f, begin_anew);
+}
+
+/* A failure that time may heal: the same page again, with full jitter, at most RETRY_MAX_RETRIES times. */
+static void try_later(struct walk *w, int64_t hint_ms, const char *why)
+{
+	const struct settings *s = w->job->rf->parts.settings;
+	int64_t wait_ms;
+
+	log_event(LOG_INFO, "job.page_failed", F_STR("job", w->job->id),
+		F_STR("location", w->location_id), F_INT("attempt", w->attempts + 1),
+		F_STR("cause", why));
+	if (w->attempts >= (uint64_t)s->retry_max_retries) {
+		give_up_because(w, why);
+		return;
+	}
+	wait_ms = backoff_delay_ms(s, ++w->attempts);
+	sleep_then(w, hint_ms > wait_ms ? hint_ms : wait_ms, walk_ask);
+}
+
+static void store_page(struct walk *w)
+{
+	struct review_fetcher *rf = w->job->rf;
+	struct walk_change change = {0};
+	struct google_page page;
+	struct fault f = {0};
+	int outcome;
+
+	if (google_page_read(w->kind, w->reply.body.data, w->reply.body.len, &page, &f) < 0) {
+		metric_add(&calls_failed, 1);
+		try_later(w, -1, f.text);
+		return;
+	}
+	metric_add(&calls_made, 1);
+	if (page.skipped)
+		log_event(LOG_WARN, "job.items_skipped", F_STR("job", w->job->id),
+			F_STR("location", w->location_id), F_INT("items", page.skipped));
+	outcome = walk_store_page(w, &page, &change, &f);
+	google_page_done(&page);
+	pthread_mutex_lock(&rf->lock);
+	gate_answered(w->job->gates[w->kind]);
+	if (outcome >= 0)
+		w->job->waiting_until_ms = 0;
+	pthread_mutex_unlock(&rf->lock);
+	if (outcome >= 0)
+		buf_drop(&w->reply.body);
+	go_on(w, outcome, &change, &f, store_page);
+}
+
+static void end_job(struct walk *w, const char *why)
+{
+	job_fail(w->job, why);
+	leave(w);
+}
+
+static void refuse_token(struct walk *w)
+{
+	struct job *j = w->job;
+
+	if (!j->branch_id) {
+		end_job(w, "Google refuses this access token: it has expired or was revoked");
+		return;
+	}
+	if (w->token_tried) {
+		end_job(w, "Google refuses this branch's tokens, new ones too: connect it again");
+		return;
+	}
+	w->token_tried = true;
+	tokens_reject(j->rf->parts.token_management, j->branch_id, w->bearer.bytes, w->bearer.len);
+	walk_ask(w);
+}
+
+static void slow_down(struct walk *w, const struct google_error *e)
+{
+	struct job *j = w->job;
+	struct review_fetcher *rf = j->rf;
+	struct gate *g = j->gates[w->kind];
+	int64_t hint_ms = w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e->retry_after_ms;
+	int64_t pause_ms;
+	bool hopeless;
+	char why[200];
+
+	metric_add(&calls_throttled, 1);
+	pthread_mutex_lock(&rf->lock);
+	pause_ms = gate_throttle(g, hint_ms, clock_mono_ms());
+	hopeless = !g->answered && g->throttles >= THROTTLES_BEFORE_DIAGNOSIS;
+	pthread_mutex_unlock(&rf->lock);
+	log_event(LOG_WARN, "google.throttled", F_STR("job", j->id),
+		F_STR("api", google_api_name(w->kind)), F_INT("pause_ms", pause_ms));
+	if (!hopeless) {
+		walk_ask(w);
+		return;
+	}
+	snprintf(why, sizeof(why),
+		"Google answers 429 to every call: the Cloud project is not approved for the %s (its quota is 0)",
+		google_api_name(w->kind));
+	end_job(w, why);
+}
+
+static void read_error(struct walk *w)
+{
+	struct google_error e;
+
+	google_error_read(w->kind, w->reply.status, w->reply.body.data, w->reply.body.len,
+		w->page_token != NULL, &e);
+	buf_drop(&w->reply.body);
+	if (e.class != GOOGLE_THROTTLED)
+		metric_add(&calls_failed, 1);
+	switch (e.class) {
+	case GOOGLE_THROTTLED:
+		slow_down(w, &e);
+		return;
+	case GOOGLE_TOKEN_REFUSED:
+		refuse_token(w);
+		return;
+	case GOOGLE_PROJECT_REFUSED:
+	case GOOGLE_TENANT_REFUSED:
+		end_job(w, e.text);
+		return;
+	case GOOGLE_STALE_PAGE:
+		begin_anew(w);
+		return;
+	case GOOGLE_RESOURCE_REFUSED:
+	case GOOGLE_BUG:
+		give_up_because(w, e.text);
+		return;
+	case GOOGLE_TRANSIENT:
+		break;
+	}
+	try_later(w, w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e.retry_after_ms,
+		e.text);
+}
+
+static void read_answer(struct walk *w)
+{
+	char why[160];
+
+	if (!job_goes_on(w->job)) {
+		leave(w);
+		return;
+	}
+	if (w->reply.result == NET_TOO_LARGE) {
+		give_up_because(w, "the page is larger than a page of Google's can be");
+		return;
+	}
+	if (w->reply.result != NET_ANSWERED) {
+		metric_add(&calls_failed, 1);
+		snprintf(why, sizeof(why), "%s", w->reply.error);
+		try_later(w, -1, why);
+		return;
+	}
+	if (w->reply.status != 200) {
+		read_error(w);
+		return;
+	}
+	store_page(w);
+}
+
+/* ---- asking ---- */
+
+/* Net thread. */
+static void take_reply(void *arg, struct net_reply *reply)
+{
+	struct walk *w = arg;
+
+	buf_drop(&w->reply.body);
+	w->reply = *reply;
+	reply->body = (struct buf){0};
+	submit(w, read_answer);
+}
+
+static void send(struct walk *w)
+{
+	struct review_fetcher *rf = w->job->rf;
+	const struct settings *s = rf->parts.settings;
+	AUTO(buf_drop) struct buf url = BUF_INIT(64 * 1024);
+	struct net_request request = {
+		.method = "GET",
+		.bearer = secret_copy(&w->bearer),
+		.timeout_ms = GOOGLE_TIMEOUT_MS,
+		.max_reply_bytes = LIMIT_GOOGLE_PAGE_BYTES,
+	};
+
+	if (w->kind == GOOGLE_ACCOUNTS)
+		google_accounts_url(&url, s->google_accounts_url, w->page_token);
+	else if (w->kind == GOOGLE_LOCATIONS)
+		google_locations_url(
+			&url, s->google_locations_url, w->account_id, w->page_token);
+	else
+		google_reviews_url(&url, s->google_reviews_url, w->account_id, w->location_id,
+			w->page_token);
+	if (buf_failed(&url)) {
+		secret_drop(&request.bearer);
+		give_up_because(w, "Google's page token is longer than an address can be");
+		return;
+	}
+	request.url = buf_text(&url);
+	w->calls++;
+	net_send(rf->parts.net, &request, take_reply, w);
+}
+
+/* Worker, inside tokens_obtain's answer. */
+static void take_token(void *arg, const struct token_result *result)
+{
+	struct walk *w = arg;
+	char why[200];
+
+	secret_drop(&w->bearer);
+	switch (result->outcome) {
+	case TOKEN_READY:
+		w->bearer = secret_from(result->view->access_token, result->view->access_token_len);
+		send(w);
+		return;
+	case TOKEN_UNAVAILABLE:
+		snprintf(why, sizeof(why), "no token could be had: %.*s",
+			google_words_fit(result->reason, 150), result->reason);
+		try_later(w, result->retry_after_ms, why);
+		return;
+	case TOKEN_UNKNOWN:
+		end_job(w, "this branch is not registered any more");
+		return;
+	case TOKEN_PENDING:
+	case TOKEN_NEEDS_RECONNECT:
+	case TOKEN_INACTIVE:
+	case TOKEN_REVOKED:
+		break;
+	}
+	snprintf(why, sizeof(why), "%.*s; reconnect this branch, then start a new job",
+		google_words_fit(result->reason, 130), result->reason);
+	end_job(w, why);
+}
+
+static void ask_token(struct walk *w)
+{
+	struct job *j = w->job;
+
+	if (!job_goes_on(j)) {
+		leave(w);
+		return;
+	}
+	if (!j->branch_id) {
+		secret_drop(&w->bearer);
+		w->bearer = secret_copy(&j->token);
+		send(w);
+		return;
+	}
+	tokens_obtain(j->rf->parts.token_management, j->branch_id, GOOGLE_TIMEOUT_MS, false,
+		take_token, w);
+}
+
+void walk_ask(struct walk *w)
+{
+	struct job *j = w->job;
+	struct review_fetcher *rf = j->rf;
+	int64_t now_ms = clock_mono_ms(), wait_ms;
+
+	if (!job_goes_on(j)) {
+		leave(w);
+		return;
+	}
+	w->step = ask_token;
+	w->task.run = run_step;
+	pthread_mutex_lock(&rf->lock);
+	wait_ms = gate_wait_ms(j->gates[w->kind], now_ms);
+	j->refs++; /* from here on the walk may go its way, and end the job with it */
+	gate_join(j->gates[w->kind], w, now_ms);
+	pthread_mutex_unlock(&rf->lock);
+	if (wait_ms > WAIT_SHOWN_MS)
+		job_show_waiting(j);
+	job_unref(j);
+}
