@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which jobs run here. A job is claimed by compare-and-set on its row (owner, lease, fence), so that
- * later many processes can share the table; a job whose lease has run out is anybody's.
+ * Which jobs run here. A job is claimed by compare-and-set on its row (owner, lease, fence), so
+ * that later many processes can share the table; a job whose lease has run out is anybody's.
  */
 #include "review_fetcher/engine.h"
 
@@ -43,7 +43,8 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 {
 	static const char sql[] =
 		"UPDATE jobs SET status = 'running', waiting_until_ms = NULL, lease_owner = $1,"
-		" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, $3)"
+		" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, "
+		"$3)"
 		" WHERE id = (SELECT id FROM jobs WHERE status IN ('queued', 'running', 'waiting')"
 		" AND (COALESCE(lease_until_ms, 0) < $3"
 		" OR (status = 'queued' AND (branch_id IS NOT NULL OR lease_owner = $1)))"
@@ -54,8 +55,8 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 
 	mem_free(TAKE(c->claim.branch_id));
 	c->found = false;
-	return db_read(db, sql, read_claim, c, f, db_text(c->rf->owner),
-		db_int(now_ms + LEASE_MS), db_int(now_ms));
+	return db_read(db, sql, read_claim, c, f, db_text(c->rf->owner), db_int(now_ms + LEASE_MS),
+		db_int(now_ms));
 }
 
 static int release_body(struct db *db, void *arg, struct fault *f)
@@ -68,7 +69,8 @@ static int release_body(struct db *db, void *arg, struct fault *f)
 		NULL, f, db_text(c->claim.id), db_int(c->claim.fence));
 }
 
-/* An OAuth client id starts with the number of its Cloud project, which is what quota is counted by. */
+/* An OAuth client id starts with the number of its Cloud project, which is what quota is counted
+ * by. */
 static size_t project_length(const char *client_id)
 {
 	size_t digits = strspn(client_id, "0123456789");
@@ -87,7 +89,8 @@ static void begin_with_own_token(struct review_fetcher *rf, const struct job_cla
 		struct secret none = {0};
 
 		job_begin(rf, claim, &none, "",
-			"the service was restarted, and this job's access token was held in memory only:"
+			"the service was restarted, and this job's access token was held in memory "
+			"only:"
 			" start the job again");
 		return;
 	}
@@ -96,7 +99,8 @@ static void begin_with_own_token(struct review_fetcher *rf, const struct job_cla
 }
 
 /* 0 begun, -1 the database failed. */
-static int begin_for_branch(struct review_fetcher *rf, const struct job_claim *claim, struct fault *f)
+static int begin_for_branch(
+	struct review_fetcher *rf, const struct job_claim *claim, struct fault *f)
 {
 	struct secret none = {0};
 	struct client client = {0};
@@ -272,19 +276,21 @@ static void beat(struct task *task)
 
 /* ---- life ---- */
 
-/* SQLite has one serving process (store.h, exclusive): whatever lease is left belongs to a dead one. */
+/* SQLite has one serving process (store.h, exclusive): whatever lease is left belongs to a dead
+ * one. */
 static int inherit_body(struct db *db, void *arg, struct fault *f)
 {
 	(void)arg;
 	if (db_engine(db) != DB_SQLITE)
 		return 0;
 	return db_exec(db,
-		"UPDATE jobs SET lease_until_ms = 0 WHERE status IN ('queued', 'running', 'waiting')",
+		"UPDATE jobs SET lease_until_ms = 0 WHERE status IN ('queued', 'running', "
+		"'waiting')",
 		NULL, f);
 }
 
-int review_fetcher_new(const struct review_fetcher_parts *parts, struct review_fetcher **ret,
-	struct fault *f)
+int review_fetcher_new(
+	const struct review_fetcher_parts *parts, struct review_fetcher **ret, struct fault *f)
 {
 	struct review_fetcher *rf = mem_alloc(sizeof(*rf));
 

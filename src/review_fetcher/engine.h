@@ -2,9 +2,9 @@
 /*
  * The engine that walks. A job has walks (rows of job_walks); a walk asks for one page after the
  * other. One step is: a start from the budget of the API, a token, the request, and on a worker one
- * transaction that moves rows and cursor together. Between steps a walk waits in a gate, on a nap, in
- * tokens_obtain or in net, and no thread waits with it. The rows say what is to be done; memory only
- * what is under way, so that kill -9 costs one page a walk.
+ * transaction that moves rows and cursor together. Between steps a walk waits in a gate, on a nap,
+ * in tokens_obtain or in net, and no thread waits with it. The rows say what is to be done; memory
+ * only what is under way, so that kill -9 costs one page a walk.
  *
  * rf->lock guards everything marked so. It is never held across the database, the network or a call
  * into another module but the pool's and the scheduler's queues.
@@ -24,16 +24,16 @@
 
 #define WALKS_PER_JOB 4
 #define JOBS_AT_ONCE 64
-#define TOKEN_JOBS_MAX 1000         /* unfinished jobs with an access token of their own */
+#define TOKEN_JOBS_MAX 1000 /* unfinished jobs with an access token of their own */
 #define LEASE_MS 60000
-#define BEAT_MS 15000               /* how often leases are renewed and work of others is looked for */
-#define PASSES_MAX 5                /* of one listing, for whatever reason it was begun again */
+#define BEAT_MS 15000 /* how often leases are renewed and work of others is looked for */
+#define PASSES_MAX 5  /* of one listing, for whatever reason it was begun again */
 #define PASS_PAGES_MAX 100000
 #define GOOGLE_TIMEOUT_MS 30000
-#define THROTTLE_FLOOR_MS 30000     /* Google documents no Retry-After for these APIs */
+#define THROTTLE_FLOOR_MS 30000 /* Google documents no Retry-After for these APIs */
 #define THROTTLE_MAX_MS 600000
 #define THROTTLES_BEFORE_DIAGNOSIS 5 /* 429s with never an answer: the project has no quota */
-#define WAIT_SHOWN_MS 5000          /* a job that waits longer says so */
+#define WAIT_SHOWN_MS 5000           /* a job that waits longer says so */
 
 struct db;
 struct job;
@@ -75,9 +75,10 @@ struct walk {
 	bool token_tried;        /* this page already cost a token */
 	unsigned store_failures; /* of the database, in a row */
 	unsigned calls;          /* not yet counted in the job's row */
-	struct secret bearer;    /* for this request; kept until its answer, to name what was refused */
+	struct secret
+		bearer; /* for this request; kept until its answer, to name what was refused */
 	struct net_reply reply;
-	char why[200];           /* it fails */
+	char why[200]; /* it fails */
 	struct nap nap;
 	struct task task;
 	void (*step)(struct walk *w); /* what the task does */
@@ -86,7 +87,7 @@ struct walk {
 struct job {
 	struct review_fetcher *rf;
 	char id[37];
-	char *branch_id;     /* NULL: with a token of its own */
+	char *branch_id; /* NULL: with a token of its own */
 	struct secret token;
 	_Atomic int64_t fence;
 	struct gate *gates[GOOGLE_APIS];
@@ -98,7 +99,7 @@ struct job {
 	bool cancelled, lost; /* lost: the lease is another's, so nothing may be written any more */
 	char failure[240];    /* set: no further page, and why */
 	int64_t waiting_until_ms; /* as the row says; 0: it does not */
-	unsigned failures;    /* of the database, in a row */
+	unsigned failures;        /* of the database, in a row */
 	struct nap nap;
 	struct task task;
 };
@@ -154,7 +155,8 @@ struct job_claim { /* what the claim of a row brought */
 	int64_t fence;
 	bool cancelled;
 };
-/* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or NULL. */
+/* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or
+ * NULL. */
 void job_begin(struct review_fetcher *rf, const struct job_claim *claim, struct secret *moved_token,
 	const char *project, const char *failure);
 /* Starts further walks of a job, or ends it when nothing is left. Worker. */
@@ -182,19 +184,19 @@ enum walk_outcome {
 	WALK_ENDED,       /* done, or failed for good: the row says which */
 	WALK_LOST,        /* the lease of the job is another's: nothing was written */
 };
-struct walk_change { /* what a transaction did besides */
+struct walk_change {    /* what a transaction did besides */
 	bool cancelled; /* somebody asked the job to end */
 	bool opened;    /* there are new walks */
 };
 /* Stores a page and moves the cursor in *w. Answers a walk_outcome or -1. */
-MUST_CHECK int walk_store_page(struct walk *w, const struct google_page *page,
-	struct walk_change *ret, struct fault *f);
+MUST_CHECK int walk_store_page(
+	struct walk *w, const struct google_page *page, struct walk_change *ret, struct fault *f);
 /* Begins the listing anew, or fails the walk when that has happened too often. */
-MUST_CHECK int walk_store_restart(struct walk *w, const char *why, struct walk_change *ret,
-	struct fault *f);
+MUST_CHECK int walk_store_restart(
+	struct walk *w, const char *why, struct walk_change *ret, struct fault *f);
 /* The walk fails for good; its neighbours go on. */
-MUST_CHECK int walk_store_failure(struct walk *w, const char *why, struct walk_change *ret,
-	struct fault *f);
+MUST_CHECK int walk_store_failure(
+	struct walk *w, const char *why, struct walk_change *ret, struct fault *f);
 
 /* ---- review_rows.c: inside a transaction ---- */
 enum review_change { REVIEW_NEW, REVIEW_CHANGED, REVIEW_UNCHANGED };

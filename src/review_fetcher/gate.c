@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quota belongs to a Cloud project and is counted per API, so all jobs of a project queue at the same
- * gates. First come, first served is fair among branches, since a job never has more than
+ * Quota belongs to a Cloud project and is counted per API, so all jobs of a project queue at the
+ * same gates. First come, first served is fair among branches, since a job never has more than
  * WALKS_PER_JOB walks: one with 5,000 locations stands in line with as many as one with 3.
  *
- * A start is reserved before it is due and given to whoever is first by then. A pause that comes between
- * makes the reservation void.
+ * A start is reserved before it is due and given to whoever is first by then. A pause that comes
+ * between makes the reservation void.
  */
 #include "review_fetcher/engine.h"
 
@@ -70,7 +70,8 @@ struct gate *gate_ref(struct review_fetcher *rf, enum google_api api, const char
 		g->last = &g->first;
 		g->task.run = use_reservation;
 		memcpy(g->key, key, sizeof(key));
-		/* No burst: Google asks for even pacing, and a minute never sees more than its share. */
+		/* No burst: Google asks for even pacing, and a minute never sees more than its
+		 * share. */
 		net_budget_init(&g->budget, rf->parts.settings->google_requests_per_minute, 1);
 		map_put(&rf->gates, g->key, (size_t)len, g);
 	}
@@ -170,7 +171,8 @@ int64_t gate_throttle(struct gate *g, int64_t hint_ms, int64_t now_ms)
 	int64_t pause_ms = THROTTLE_FLOOR_MS;
 	bool paused = g->budget.paused_until_us > now_ms * 1000;
 
-	/* Requests that were under way together are refused together: that is one 429, not several. */
+	/* Requests that were under way together are refused together: that is one 429, not several.
+	 */
 	if (!paused)
 		g->throttles++;
 	for (unsigned n = 1; n < g->throttles && pause_ms < THROTTLE_MAX_MS; n++)

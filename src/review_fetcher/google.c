@@ -8,7 +8,7 @@
 #include "net/net.h"
 
 /* A missing readMask is a 400; a nested path into a repeated field too, so these are all whole. */
-#define READ_MASK                                                                                  \
+#define READ_MASK \
 	"name,title,storeCode,languageCode,storefrontAddress,phoneNumbers,categories,metadata"
 
 const char *google_api_name(enum google_api api)
@@ -43,8 +43,8 @@ void google_accounts_url(struct buf *ret, const char *base, const char *page_tok
 	add_page(ret, GOOGLE_ACCOUNTS_PER_PAGE, page_token);
 }
 
-void google_locations_url(struct buf *ret, const char *base, const char *account_id,
-	const char *page_token)
+void google_locations_url(
+	struct buf *ret, const char *base, const char *account_id, const char *page_token)
 {
 	buf_add_text(ret, base);
 	buf_add_text(ret, "/v1/accounts/");
@@ -54,7 +54,8 @@ void google_locations_url(struct buf *ret, const char *base, const char *account
 	add_page(ret, GOOGLE_LOCATIONS_PER_PAGE, page_token);
 }
 
-/* The location's own name has no account; v4 answers 404 without one, so both halves are put together. */
+/* The location's own name has no account; v4 answers 404 without one, so both halves are put
+ * together. */
 void google_reviews_url(struct buf *ret, const char *base, const char *account_id,
 	const char *location_id, const char *page_token)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Google's Business Profile APIs, as far as reading goes: where to ask, what a page says, what an error
- * means. All of it pure, so that the fuzzer and the tests drive it without a network.
+ * Google's Business Profile APIs, as far as reading goes: where to ask, what a page says, what an
+ * error means. All of it pure, so that the fuzzer and the tests drive it without a network.
  */
 #ifndef REVIEW_FETCHER_GOOGLE_H
 #define REVIEW_FETCHER_GOOGLE_H
@@ -22,18 +22,19 @@ const char *google_api_name(enum google_api api); /* for people: what the Cloud 
 
 /*
  * The addresses of the three listings, appended. base has no slash at its end, ids no prefix;
- * page_token is NULL for the first page. Ids and tokens are percent-encoded: they are data of another
- * party.
+ * page_token is NULL for the first page. Ids and tokens are percent-encoded: they are data of
+ * another party.
  */
 void google_accounts_url(struct buf *ret, const char *base, const char *page_token);
-void google_locations_url(struct buf *ret, const char *base, const char *account_id,
-	const char *page_token);
+void google_locations_url(
+	struct buf *ret, const char *base, const char *account_id, const char *page_token);
 void google_reviews_url(struct buf *ret, const char *base, const char *account_id,
 	const char *location_id, const char *page_token);
 
 /*
- * Pages. Unknown fields are ignored, unknown enum values are no value, and an item without a usable name
- * is left out and counted: one odd item never costs its neighbours. Every text is borrowed from the page.
+ * Pages. Unknown fields are ignored, unknown enum values are no value, and an item without a usable
+ * name is left out and counted: one odd item never costs its neighbours. Every text is borrowed
+ * from the page.
  */
 struct google_account {
 	const char *id; /* without "accounts/" */
@@ -80,11 +81,12 @@ void google_page_done(struct google_page *p);
 
 /* What an error touches, and so what is done about it. */
 enum google_class {
-	GOOGLE_TRANSIENT,        /* try again later */
-	GOOGLE_THROTTLED,        /* pause the whole budget of this API and project */
-	GOOGLE_TOKEN_REFUSED,    /* 401: another token once, then the grant is dead */
-	GOOGLE_PROJECT_REFUSED,  /* the Cloud project may not use this API: nobody's job gets through */
-	GOOGLE_TENANT_REFUSED,   /* this grant lacks the right: the branch has to act */
+	GOOGLE_TRANSIENT,       /* try again later */
+	GOOGLE_THROTTLED,       /* pause the whole budget of this API and project */
+	GOOGLE_TOKEN_REFUSED,   /* 401: another token once, then the grant is dead */
+	GOOGLE_PROJECT_REFUSED, /* the Cloud project may not use this API: nobody's job gets through
+				 */
+	GOOGLE_TENANT_REFUSED,  /* this grant lacks the right: the branch has to act */
 	GOOGLE_RESOURCE_REFUSED, /* this account or location only */
 	GOOGLE_STALE_PAGE,       /* start this listing again */
 	GOOGLE_BUG,              /* we asked wrongly; asking again cannot help */
@@ -98,13 +100,14 @@ struct google_error {
 	char text[200];         /* for people: what happened and, where known, what to do */
 };
 /*
- * Reads an answer that is not 200. kind is the listing that was asked and had_page_token whether beyond its
- * first page: Google says INVALID_ARGUMENT both for a token that is stale and for our own mistakes.
- * Bodies that are not JSON are fine.
+ * Reads an answer that is not 200. kind is the listing that was asked and had_page_token whether
+ * beyond its first page: Google says INVALID_ARGUMENT both for a token that is stale and for our
+ * own mistakes. Bodies that are not JSON are fine.
  */
 void google_error_read(enum google_api kind, long status, const char *bytes, size_t len,
 	bool had_page_token, struct google_error *ret);
-/* How many bytes of a text fit into room without cutting a character: a database may refuse half of one. */
+/* How many bytes of a text fit into room without cutting a character: a database may refuse half of
+ * one. */
 int google_words_fit(const char *text, size_t room);
 
 #endif

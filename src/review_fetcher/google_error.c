@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * google.rpc.Status, as its three APIs really send it: with details, with the legacy errors[] list, or not
- * as JSON at all. The table of what follows from which answer is in classify().
+ * google.rpc.Status, as its three APIs really send it: with details, with the legacy errors[] list,
+ * or not as JSON at all. The table of what follows from which answer is in classify().
  */
 #include "review_fetcher/google.h"
 
@@ -103,8 +103,8 @@ static void read_detail(const json_t *detail, struct clues *c, struct google_err
 
 static void read_body(const json_t *root, struct clues *c, struct google_error *ret)
 {
-	const json_t *error = json_member(
-		json_is_array(root) ? json_array_get(root, 0) : root, "error");
+	const json_t *error =
+		json_member(json_is_array(root) ? json_array_get(root, 0) : root, "error");
 	const json_t *details = json_member(error, "details");
 	const json_t *legacy = json_array_get(json_member(error, "errors"), 0);
 
@@ -121,12 +121,12 @@ static void read_body(const json_t *root, struct clues *c, struct google_error *
 static enum google_class classify_403(enum google_api kind, const struct clues *c)
 {
 	static const char *const project[] = {"SERVICE_DISABLED", "accessNotConfigured",
-		"CONSUMER_INVALID", "CONSUMER_SUSPENDED", "BILLING_DISABLED",
-		"SERVICE_NOT_VISIBLE", "projectNotLinked", NULL};
+		"CONSUMER_INVALID", "CONSUMER_SUSPENDED", "BILLING_DISABLED", "SERVICE_NOT_VISIBLE",
+		"projectNotLinked", NULL};
 	static const char *const tenant[] = {"ACCESS_TOKEN_SCOPE_INSUFFICIENT",
 		"insufficientPermissions", "insufficientScopes", NULL};
-	static const char *const quota[] = {
-		"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", NULL};
+	static const char *const quota[] = {"rateLimitExceeded", "userRateLimitExceeded",
+		"quotaExceeded", "RATE_LIMIT_EXCEEDED", NULL};
 
 	if (is_any(c->reason, project))
 		return GOOGLE_PROJECT_REFUSED;
@@ -144,7 +144,8 @@ static enum google_class classify_400(const struct clues *c)
 	if (c->unverified || text_equal(c->reason, "UNVERIFIED_LOCATION") ||
 		text_equal(c->word, "FAILED_PRECONDITION"))
 		return GOOGLE_RESOURCE_REFUSED;
-	/* Which field is wrong is not always said; with a page token in play it is the likely one. */
+	/* Which field is wrong is not always said; with a page token in play it is the likely one.
+	 */
 	if (c->had_page_token && (c->names_page_token || !c->names_fields))
 		return GOOGLE_STALE_PAGE;
 	return GOOGLE_BUG;
@@ -195,18 +196,22 @@ static void explain(enum google_api kind, const struct clues *c, struct google_e
 	switch (ret->class) {
 	case GOOGLE_PROJECT_REFUSED:
 		snprintf(ret->text, sizeof(ret->text),
-			"the Cloud project is not approved for the %s: enable it, or ask Google for access%s (%ld)",
-			google_api_name(kind), c->quota_is_zero ? " (its quota is 0)" : "", c->status);
+			"the Cloud project is not approved for the %s: enable it, or ask Google "
+			"for access%s (%ld)",
+			google_api_name(kind), c->quota_is_zero ? " (its quota is 0)" : "",
+			c->status);
 		return;
 	case GOOGLE_TENANT_REFUSED:
 		snprintf(ret->text, sizeof(ret->text),
-			"Google says this account may not (%ld, %.*s): connect it again with all rights",
+			"Google says this account may not (%ld, %.*s): connect it again with all "
+			"rights",
 			c->status, room, word);
 		return;
 	case GOOGLE_RESOURCE_REFUSED:
 		if (c->unverified) {
 			snprintf(ret->text, sizeof(ret->text),
-				"the location is not verified at Google, so it has no reviews to read");
+				"the location is not verified at Google, so it has no reviews to "
+				"read");
 			return;
 		}
 		break;
@@ -229,7 +234,8 @@ void google_error_read(enum google_api kind, long status, const char *bytes, siz
 	if (len && json_parse(bytes, len, &root, &ignored) == 0)
 		read_body(root, &c, ret);
 	reason = c.reason ? c.reason : (c.word ? c.word : "");
-	snprintf(ret->reason, sizeof(ret->reason), "%.*s", google_words_fit(reason, sizeof(ret->reason) - 1), reason);
+	snprintf(ret->reason, sizeof(ret->reason), "%.*s",
+		google_words_fit(reason, sizeof(ret->reason) - 1), reason);
 	ret->class = classify(kind, &c);
 	explain(kind, &c, ret);
 }

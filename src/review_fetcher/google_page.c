@@ -15,8 +15,7 @@ static const char *keep(struct google_page *p, char *made)
 {
 	/* Grows by doubling at powers of two, so that no capacity has to be remembered. */
 	if ((p->n_made & (p->n_made - 1)) == 0)
-		p->made = mem_resize(
-			p->made, (p->n_made ? p->n_made * 2 : 1) * sizeof(*p->made));
+		p->made = mem_resize(p->made, (p->n_made ? p->n_made * 2 : 1) * sizeof(*p->made));
 	p->made[p->n_made++] = made;
 	return made;
 }
@@ -85,7 +84,8 @@ static void add_part(struct buf *line, const char *part)
 	buf_add_text(line, part);
 }
 
-/* Absent for businesses that come to their customers: then there is no address, not an empty one. */
+/* Absent for businesses that come to their customers: then there is no address, not an empty one.
+ */
 static const char *address_of(struct google_page *p, const json_t *location)
 {
 	static const char *const parts[] = {
@@ -122,8 +122,8 @@ static bool read_location(struct google_page *p, const json_t *item, struct goog
 	ret->store_code = text_of(p, item, "storeCode");
 	ret->address = address_of(p, item);
 	ret->phone = text_of(p, json_member(item, "phoneNumbers"), "primaryPhone");
-	ret->category = text_of(p,
-		json_member(json_member(item, "categories"), "primaryCategory"), "displayName");
+	ret->category = text_of(
+		p, json_member(json_member(item, "categories"), "primaryCategory"), "displayName");
 	ret->raw = dump(p, item);
 	return ret->raw != NULL;
 }
@@ -209,8 +209,8 @@ static void read_items(enum google_api kind, struct google_page *p, const json_t
 }
 
 /*
- * A listing that loses its next token by a type we did not expect would look complete. So the frame of a
- * page is held to its shape, while what is in it is not.
+ * A listing that loses its next token by a type we did not expect would look complete. So the frame
+ * of a page is held to its shape, while what is in it is not.
  */
 static int read_frame(enum google_api kind, struct google_page *p, struct fault *f)
 {

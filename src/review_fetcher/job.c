@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A job under way: which of its walks run, and how it ends. Planning happens on one worker at a time;
- * whoever comes meanwhile leaves word (plan_again) and goes.
+ * A job under way: which of its walks run, and how it ends. Planning happens on one worker at a
+ * time; whoever comes meanwhile leaves word (plan_again) and goes.
  */
 #include "review_fetcher/engine.h"
 
@@ -93,7 +93,8 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 	static const char tally_sql[] = "SELECT kind, state, count(*), min(error) FROM job_walks"
 					" WHERE job_id = $1 GROUP BY kind, state";
 	static const char end_sql[] =
-		"UPDATE jobs SET status = $3, error = $4, finished_at_ms = $5, waiting_until_ms = NULL,"
+		"UPDATE jobs SET status = $3, error = $4, finished_at_ms = $5, waiting_until_ms = "
+		"NULL,"
 		" lease_owner = NULL, lease_until_ms = NULL, fence = fence + 1"
 		" WHERE id = $1 AND fence = $2";
 	struct ending *e = arg;
@@ -237,7 +238,8 @@ static int read_walk(void *arg, const struct db_value *cols, size_t n_cols, stru
 static int open_body(struct db *db, void *arg, struct fault *f)
 {
 	static const char sql[] =
-		"SELECT id, kind, account_id, location_id, page_token, mark_token, pass, pass_pages,"
+		"SELECT id, kind, account_id, location_id, page_token, mark_token, pass, "
+		"pass_pages,"
 		" pass_started_ms, recounts, rows_seen, rows_expected FROM job_walks"
 		" WHERE job_id = $1 AND state = 'open' ORDER BY id LIMIT $2";
 	struct opening *o = arg;

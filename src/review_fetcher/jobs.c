@@ -47,12 +47,12 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 	bool own = in->branch_id == NULL;
 
 	s->joined = false;
-	if (db_exec(db, job_sql, NULL, f, db_text(s->id), db_text(in->branch_id),
-		    db_text(in->mode), db_text(own ? s->rf->owner : NULL),
-		    db_int_or_null(now_ms + LEASE_MS, own), db_int(now_ms)) < 0)
+	if (db_exec(db, job_sql, NULL, f, db_text(s->id), db_text(in->branch_id), db_text(in->mode),
+		    db_text(own ? s->rf->owner : NULL), db_int_or_null(now_ms + LEASE_MS, own),
+		    db_int(now_ms)) < 0)
 		return -1;
-	if (!own && db_read(db, live_sql, read_id, s, f, db_text(in->branch_id),
-			    db_text(in->mode)) < 0)
+	if (!own &&
+		db_read(db, live_sql, read_id, s, f, db_text(in->branch_id), db_text(in->mode)) < 0)
 		return -1;
 	if (s->joined)
 		return 0;
@@ -86,8 +86,8 @@ static int check_branch(struct review_fetcher *rf, const char *branch_id, struct
 	return -1;
 }
 
-static int keep_token(struct review_fetcher *rf, const char *id, struct job_input *moved,
-	struct fault *f)
+static int keep_token(
+	struct review_fetcher *rf, const char *id, struct job_input *moved, struct fault *f)
 {
 	struct secret *kept = mem_alloc(sizeof(*kept));
 	bool full;
@@ -103,8 +103,8 @@ static int keep_token(struct review_fetcher *rf, const char *id, struct job_inpu
 	secret_drop(kept);
 	mem_free(kept);
 	f->retry_after_ms = 5000;
-	return fault_raise(f, FAULT_THROTTLED,
-		"Service is at capacity. Please retry after a few seconds.");
+	return fault_raise(
+		f, FAULT_THROTTLED, "Service is at capacity. Please retry after a few seconds.");
 }
 
 static void drop_token(struct review_fetcher *rf, const char *id)
@@ -119,7 +119,8 @@ static void drop_token(struct review_fetcher *rf, const char *id)
 	mem_free(kept);
 }
 
-static int start(struct review_fetcher *rf, struct job_input *in, struct starting *s, struct fault *f)
+static int start(
+	struct review_fetcher *rf, struct job_input *in, struct starting *s, struct fault *f)
 {
 	if (in->branch_id && check_branch(rf, in->branch_id, f) < 0)
 		return -1;
@@ -132,8 +133,8 @@ static int start(struct review_fetcher *rf, struct job_input *in, struct startin
 	return 0;
 }
 
-int jobs_start(struct review_fetcher *rf, struct job_input *moved, char ret_id[static 37],
-	struct fault *f)
+int jobs_start(
+	struct review_fetcher *rf, struct job_input *moved, char ret_id[static 37], struct fault *f)
 {
 	struct starting s = {.rf = rf, .in = moved};
 	int started;
@@ -219,8 +220,7 @@ static int cancel_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	if (!a->r.found)
 		return missing(a->id, f);
-	return fault_raise(
-		f, FAULT_CONFLICT, "the job has ended already: it is %s", a->r.status);
+	return fault_raise(f, FAULT_CONFLICT, "the job has ended already: it is %s", a->r.status);
 }
 
 int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All waiting of the engine hangs on one timer: a walk or a job that is freed then has nothing armed in
- * the scheduler, and stopping has one thing to disarm. There are a few hundred naps at most, so
- * a list that is walked is enough.
+ * All waiting of the engine hangs on one timer: a walk or a job that is freed then has nothing
+ * armed in the scheduler, and stopping has one thing to disarm. There are a few hundred naps at
+ * most, so a list that is walked is enough.
  */
 #include "review_fetcher/engine.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reviews: jobs that walk a branch's accounts, locations and reviews page by page, and the rows they leave.
- * Every function is for workers (it reads the database) unless it says otherwise.
+ * Reviews: jobs that walk a branch's accounts, locations and reviews page by page, and the rows
+ * they leave. Every function is for workers (it reads the database) unless it says otherwise.
  */
 #ifndef REVIEW_FETCHER_REVIEW_FETCHER_H
 #define REVIEW_FETCHER_REVIEW_FETCHER_H
@@ -29,8 +29,8 @@ struct review_fetcher_parts { /* borrowed */
 	struct token_management *token_management;
 };
 /* Takes up the jobs that an earlier process left behind. */
-MUST_CHECK int review_fetcher_new(const struct review_fetcher_parts *parts, struct review_fetcher **ret,
-	struct fault *f);
+MUST_CHECK int review_fetcher_new(
+	const struct review_fetcher_parts *parts, struct review_fetcher **ret, struct fault *f);
 /* No new step starts from now on; running ones end. Before net_stop. */
 void review_fetcher_stop(struct review_fetcher *rf);
 /* After net_stop and when the pool has run dry. NULL is fine. */
@@ -39,21 +39,25 @@ void review_fetcher_free(struct review_fetcher *rf);
 /* ---- jobs ---- */
 
 struct job_input {
-	const char *branch_id;       /* either this … */
-	struct secret access_token;  /* … or this (moved; memory only) */
-	const char *mode;            /* "quick" or "full" */
+	const char *branch_id;      /* either this … */
+	struct secret access_token; /* … or this (moved; memory only) */
+	const char *mode;           /* "quick" or "full" */
 	const char *actor;
 };
 /*
  * Queues a job; a job of the same branch and mode that has not ended is joined: its id, answer 1.
- * FAULT_MISSING: no such branch. FAULT_CONFLICT: the branch is not connected (text says what to do).
+ * FAULT_MISSING: no such branch. FAULT_CONFLICT: the branch is not connected (text says what to
+ * do).
  */
 MUST_CHECK int jobs_start(struct review_fetcher *rf, struct job_input *moved,
 	char ret_id[static 37], struct fault *f);
-/* One job as a JSON object, counts, errors per location and all. FAULT_MISSING "Job {id} not found". */
-MUST_CHECK int jobs_write(struct review_fetcher *rf, const char *id, struct json_out *ret, struct fault *f);
+/* One job as a JSON object, counts, errors per location and all. FAULT_MISSING "Job {id} not
+ * found". */
+MUST_CHECK int jobs_write(
+	struct review_fetcher *rf, const char *id, struct json_out *ret, struct fault *f);
 /* The branch of a job, for a bound key's sake ("" for one with its own token). FAULT_MISSING. */
-MUST_CHECK int jobs_branch(struct review_fetcher *rf, const char *id, struct buf *ret, struct fault *f);
+MUST_CHECK int jobs_branch(
+	struct review_fetcher *rf, const char *id, struct buf *ret, struct fault *f);
 /* Asks a job to end after its current page. FAULT_MISSING; FAULT_CONFLICT: it has ended. */
 MUST_CHECK int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f);
 
@@ -65,27 +69,32 @@ MUST_CHECK int jobs_cancel(struct review_fetcher *rf, const char *id, struct fau
 /* Any thread. Keeps what a job needs (mode is "full"). FAULT_THROTTLED: too many are open. */
 MUST_CHECK int sessions_open(struct review_fetcher *rf, struct job_input *moved,
 	char ret_id[static SESSION_ID_SIZE], struct fault *f);
-/* Uses a session up and starts its job: as jobs_start. FAULT_MISSING: used, expired or never there. */
-MUST_CHECK int sessions_start_job(struct review_fetcher *rf, const char *session_id,
-	char ret_id[static 37], struct fault *f);
+/* Uses a session up and starts its job: as jobs_start. FAULT_MISSING: used, expired or never there.
+ */
+MUST_CHECK int sessions_start_job(
+	struct review_fetcher *rf, const char *session_id, char ret_id[static 37], struct fault *f);
 
 /* Which branches a caller may see: all when branches is NULL. */
 struct review_scope {
 	const char *const *branches;
 	size_t n;
 };
-/* The lists write `"items":[…]`-style arrays under `name`, newest first, and the next cursor ("" at the end). */
+/* The lists write `"items":[…]`-style arrays under `name`, newest first, and the next cursor ("" at
+ * the end). */
 struct list_page {
-	const char *cursor; /* opaque, from the caller; NULL: the start. FAULT_INPUT when it is not ours */
+	const char *cursor; /* opaque, from the caller; NULL: the start. FAULT_INPUT when it is not
+			       ours */
 	int64_t limit;
 };
 MUST_CHECK int jobs_list(struct review_fetcher *rf, const struct review_scope *scope,
-	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor, struct fault *f);
+	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor,
+	struct fault *f);
 
 /* ---- what was found ---- */
 
 MUST_CHECK int accounts_list(struct review_fetcher *rf, const struct review_scope *scope,
-	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor, struct fault *f);
+	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor,
+	struct fault *f);
 MUST_CHECK int locations_list(struct review_fetcher *rf, const struct review_scope *scope,
 	const char *account_id, const struct list_page *page, struct json_out *ret,
 	struct buf *ret_cursor, struct fault *f);
@@ -98,9 +107,10 @@ struct review_filter { /* NULL or negative: any */
 	bool oldest_first;            /* default: newest update first */
 };
 MUST_CHECK int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
-	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor, struct fault *f);
-MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scope *scope, int64_t id,
-	struct json_out *ret, struct fault *f); /* FAULT_MISSING */
+	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor,
+	struct fault *f);
+MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scope *scope,
+	int64_t id, struct json_out *ret, struct fault *f); /* FAULT_MISSING */
 
 /* ---- the original's nested snapshot ---- */
 
@@ -108,8 +118,8 @@ struct nested_bounds {
 	int64_t max_accounts, max_locations_total, max_reviews_per_location;
 };
 /*
- * The `nested` event's data for a job, appended to *ret unless *version (start with -1) is still the
- * job's; then *version is the new one. *ret_done: the job has ended. FAULT_MISSING.
+ * The `nested` event's data for a job, appended to *ret unless *version (start with -1) is still
+ * the job's; then *version is the new one. *ret_done: the job has ended. FAULT_MISSING.
  */
 MUST_CHECK int nested_write(struct review_fetcher *rf, const char *job_id,
 	const struct nested_bounds *bounds, struct buf *ret, int64_t *version, bool *ret_done,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One review, written down. Identity is (location, review id) and never the account path, under which the
- * same review can be seen several times. What counts as a change is what a reader would call one:
- * rating, words, pictures, and the answer with its state; a new profile picture is taken over silently.
+ * One review, written down. Identity is (location, review id) and never the account path, under
+ * which the same review can be seen several times. What counts as a change is what a reader would
+ * call one: rating, words, pictures, and the answer with its state; a new profile picture is taken
+ * over silently.
  */
 #include "review_fetcher/engine.h"
 
@@ -49,7 +50,7 @@ static int read_prior(void *arg, const struct db_value *cols, size_t n_cols, str
 	(void)f;
 	p->is_there = true;
 	p->same = cols[0].len == HASH_BLAKE2B_SIZE &&
-		memcmp(cols[0].bytes, p->hash, HASH_BLAKE2B_SIZE) == 0;
+		  memcmp(cols[0].bytes, p->hash, HASH_BLAKE2B_SIZE) == 0;
 	p->last_seen_ms = db_get_int(&cols[1]);
 	p->last_walk_id = db_get_int(&cols[2]);
 	p->was_deleted = cols[3].type != DB_NULL;
@@ -66,12 +67,14 @@ static int write_row(struct db *db, const struct walk *w, const struct google_re
 {
 	static const char sql[] =
 		"INSERT INTO reviews (location_id, review_id, account_id, rating, comment,"
-		" reviewer_name, reviewer_photo_url, is_anonymous, review_created_us, review_updated_us,"
+		" reviewer_name, reviewer_photo_url, is_anonymous, review_created_us, "
+		"review_updated_us,"
 		" reply_text, reply_updated_us, reply_state, raw, content_hash,"
 		" created_at_ms, updated_at_ms, last_seen_ms, last_walk_id)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
 		" $16, $16, $17, $18)"
-		" ON CONFLICT (location_id, review_id) DO UPDATE SET account_id = excluded.account_id,"
+		" ON CONFLICT (location_id, review_id) DO UPDATE SET account_id = "
+		"excluded.account_id,"
 		" rating = excluded.rating, comment = excluded.comment,"
 		" reviewer_name = excluded.reviewer_name,"
 		" reviewer_photo_url = excluded.reviewer_photo_url,"
@@ -99,7 +102,8 @@ static int touch_row(struct db *db, const struct walk *w, const struct google_re
 	static const char sql[] =
 		"UPDATE reviews SET last_seen_ms = $3, last_walk_id = $4, account_id = $5,"
 		" reviewer_name = $6, reviewer_photo_url = $7, is_anonymous = $8,"
-		" review_created_us = $9, review_updated_us = $10, reply_updated_us = $11, raw = $12"
+		" review_created_us = $9, review_updated_us = $10, reply_updated_us = $11, raw = "
+		"$12"
 		" WHERE location_id = $1 AND review_id = $2";
 
 	return db_exec(db, sql, NULL, f, db_text(w->location_id), db_text(r->id), db_int(seen_ms),

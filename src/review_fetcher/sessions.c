@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream session keeps a token out of the address that a browser's EventSource is given: it is left
- * here under a name that works once, for two minutes, and in memory only.
+ * A stream session keeps a token out of the address that a browser's EventSource is given: it is
+ * left here under a name that works once, for two minutes, and in memory only.
  */
 #include "review_fetcher/sessions.h"
 
@@ -77,8 +77,8 @@ void sessions_free(struct review_fetcher *rf)
 	map_drop(&rf->sessions);
 }
 
-int sessions_open(struct review_fetcher *rf, struct job_input *moved, char ret_id[static SESSION_ID_SIZE],
-	struct fault *f)
+int sessions_open(struct review_fetcher *rf, struct job_input *moved,
+	char ret_id[static SESSION_ID_SIZE], struct fault *f)
 {
 	struct session *s = mem_alloc(sizeof(*s));
 	bool full;
@@ -98,12 +98,12 @@ int sessions_open(struct review_fetcher *rf, struct job_input *moved, char ret_i
 		return 0;
 	session_free(s);
 	f->retry_after_ms = 5000;
-	return fault_raise(f, FAULT_THROTTLED,
-		"Service is at capacity. Please retry after a few seconds.");
+	return fault_raise(
+		f, FAULT_THROTTLED, "Service is at capacity. Please retry after a few seconds.");
 }
 
-int sessions_start_job(struct review_fetcher *rf, const char *session_id, char ret_id[static 37],
-	struct fault *f)
+int sessions_start_job(
+	struct review_fetcher *rf, const char *session_id, char ret_id[static 37], struct fault *f)
 {
 	struct job_input input = {.mode = "full"};
 	struct session *s;

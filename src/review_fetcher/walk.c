@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One page after the other. walk_ask → gate → ask_token → (tokens_obtain) → send → (net) → read_answer →
- * walk_ask … Each arrow may be another thread, never two at once: the walk belongs to whoever holds
- * it, and `step` says what its task does next.
+ * One page after the other. walk_ask → gate → ask_token → (tokens_obtain) → send → (net) →
+ * read_answer → walk_ask … Each arrow may be another thread, never two at once: the walk belongs to
+ * whoever holds it, and `step` says what its task does next.
  */
 #include "review_fetcher/engine.h"
 
@@ -72,9 +72,10 @@ static void sleep_then(struct walk *w, int64_t ms, void (*step)(struct walk *w))
 
 /* ---- what comes of an answer ---- */
 
-/* The outcome of a transaction, and what is next. Logs a fault: this is the job runner's boundary. */
-static void go_on(struct walk *w, int outcome, const struct walk_change *change, const struct fault *f,
-	void (*again)(struct walk *w))
+/* The outcome of a transaction, and what is next. Logs a fault: this is the job runner's boundary.
+ */
+static void go_on(struct walk *w, int outcome, const struct walk_change *change,
+	const struct fault *f, void (*again)(struct walk *w))
 {
 	struct job *j = w->job;
 
@@ -129,18 +130,20 @@ static void begin_anew(struct walk *w)
 	struct walk_change change = {0};
 	struct fault f = {0};
 	int outcome = walk_store_restart(w,
-		"Google refused a page of this listing as out of date, again and again", &change, &f);
+		"Google refused a page of this listing as out of date, again and again", &change,
+		&f);
 
 	go_on(w, outcome, &change, &f, begin_anew);
 }
 
-/* A failure that time may heal: the same page again, with full jitter, at most RETRY_MAX_RETRIES times. */
+/* A failure that time may heal: the same page again, with full jitter, at most RETRY_MAX_RETRIES
+ * times. */
 static void try_later(struct walk *w, int64_t hint_ms, const char *why)
 {
 	const struct settings *s = w->job->rf->parts.settings;
 	int64_t wait_ms;
 
-	log_event(LOG_INFO, "job.page_failed", F_STR("job", w->job->id),
+	log_event(LOG_INFO, "job.retry", F_STR("job", w->job->id),
 		F_STR("location", w->location_id), F_INT("attempt", w->attempts + 1),
 		F_STR("cause", why));
 	if (w->attempts >= (uint64_t)s->retry_max_retries) {
@@ -208,7 +211,8 @@ static void slow_down(struct walk *w, const struct google_error *e)
 	struct job *j = w->job;
 	struct review_fetcher *rf = j->rf;
 	struct gate *g = j->gates[w->kind];
-	int64_t hint_ms = w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e->retry_after_ms;
+	int64_t hint_ms =
+		w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e->retry_after_ms;
 	int64_t pause_ms;
 	bool hopeless;
 	char why[200];
@@ -225,7 +229,8 @@ static void slow_down(struct walk *w, const struct google_error *e)
 		return;
 	}
 	snprintf(why, sizeof(why),
-		"Google answers 429 to every call: the Cloud project is not approved for the %s (its quota is 0)",
+		"Google answers 429 to every call: the Cloud project is not approved for the %s "
+		"(its quota is 0)",
 		google_api_name(w->kind));
 	end_job(w, why);
 }
@@ -317,11 +322,10 @@ static void send(struct walk *w)
 	if (w->kind == GOOGLE_ACCOUNTS)
 		google_accounts_url(&url, s->google_accounts_url, w->page_token);
 	else if (w->kind == GOOGLE_LOCATIONS)
-		google_locations_url(
-			&url, s->google_locations_url, w->account_id, w->page_token);
+		google_locations_url(&url, s->google_locations_url, w->account_id, w->page_token);
 	else
-		google_reviews_url(&url, s->google_reviews_url, w->account_id, w->location_id,
-			w->page_token);
+		google_reviews_url(
+			&url, s->google_reviews_url, w->account_id, w->location_id, w->page_token);
 	if (buf_failed(&url)) {
 		secret_drop(&request.bearer);
 		give_up_because(w, "Google's page token is longer than an address can be");

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a walk writes. The rows of a page, the walks that follow from it, the cursor and the counters
- * of the job are one transaction under the fence of the job's lease: a crash repeats at most one
- * page, and a process that lost its lease writes nothing.
+ * What a walk writes. The rows of a page, the walks that follow from it, the cursor and the
+ * counters of the job are one transaction under the fence of the job's lease: a crash repeats at
+ * most one page, and a process that lost its lease writes nothing.
  *
- * A listing ends, or is begun again, or fails; it never goes round. The token of each pass_pages that
- * is a power of two is kept as a mark (Brent), so any circle of tokens is met after at most three
- * times its length.
+ * A listing ends, or is begun again, or fails; it never goes round. The token of each pass_pages
+ * that is a power of two is kept as a mark (Brent), so any circle of tokens is met after at most
+ * three times its length.
  */
 #include "review_fetcher/engine.h"
 
@@ -18,7 +18,8 @@
 #include "base/text.h"
 #include "store/store.h"
 
-/* The part of a walk that a transaction moves. Texts are borrowed: from the walk, the page or literals. */
+/* The part of a walk that a transaction moves. Texts are borrowed: from the walk, the page or
+ * literals. */
 struct cursor {
 	const char *page_token, *mark_token;
 	int64_t pass, pass_pages, pass_started_ms, recounts, rows_seen, rows_expected;
@@ -70,9 +71,9 @@ static const char *branch_of(const struct walk *w)
 static int open_walk(struct db *db, struct writing *t, const char *kind, const char *account_id,
 	const char *location_id, int64_t *ret_opened, struct fault *f)
 {
-	static const char sql[] =
-		"INSERT INTO job_walks (job_id, kind, account_id, location_id, pass_started_ms, state)"
-		" VALUES ($1, $2, $3, $4, $5, 'open') ON CONFLICT DO NOTHING";
+	static const char sql[] = "INSERT INTO job_walks (job_id, kind, account_id, location_id, "
+				  "pass_started_ms, state)"
+				  " VALUES ($1, $2, $3, $4, $5, 'open') ON CONFLICT DO NOTHING";
 	int64_t changed = 0;
 
 	if (db_exec(db, sql, &changed, f, db_text(t->w->job->id), db_text(kind),
@@ -97,24 +98,26 @@ static int store_accounts(struct db *db, struct writing *t, struct fault *f)
 		const struct google_account *a = &t->page->accounts[i];
 
 		if (db_exec(db, sql, NULL, f, db_text(branch_of(t->w)), db_text(a->id),
-			    db_text(a->name), db_text(a->type), db_text(a->role),
-			    db_text(a->raw), db_int(t->now_ms)) < 0 ||
+			    db_text(a->name), db_text(a->type), db_text(a->role), db_text(a->raw),
+			    db_int(t->now_ms)) < 0 ||
 			open_walk(db, t, "locations", a->id, "", &t->n.accounts, f) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int store_location(struct db *db, const struct writing *t, const struct google_location *l,
-	struct fault *f)
+static int store_location(
+	struct db *db, const struct writing *t, const struct google_location *l, struct fault *f)
 {
 	static const char sql[] =
-		"INSERT INTO locations (location_id, title, store_code, address, phone, category, raw,"
+		"INSERT INTO locations (location_id, title, store_code, address, phone, category, "
+		"raw,"
 		" created_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)"
 		" ON CONFLICT (location_id) DO UPDATE SET title = excluded.title,"
 		" store_code = excluded.store_code, address = excluded.address,"
 		" phone = excluded.phone, category = excluded.category, raw = excluded.raw,"
-		" updated_at_ms = CASE WHEN locations.raw = excluded.raw THEN locations.updated_at_ms"
+		" updated_at_ms = CASE WHEN locations.raw = excluded.raw THEN "
+		"locations.updated_at_ms"
 		" ELSE excluded.updated_at_ms END";
 	static const char parent_sql[] =
 		"INSERT INTO location_parents (branch_id, account_id, location_id)"
@@ -124,8 +127,8 @@ static int store_location(struct db *db, const struct writing *t, const struct g
 		    db_text(l->address), db_text(l->phone), db_text(l->category), db_text(l->raw),
 		    db_int(t->now_ms)) < 0)
 		return -1;
-	return db_exec(db, parent_sql, NULL, f, db_text(branch_of(t->w)),
-		db_text(t->w->account_id), db_text(l->id));
+	return db_exec(db, parent_sql, NULL, f, db_text(branch_of(t->w)), db_text(t->w->account_id),
+		db_text(l->id));
 }
 
 static int store_locations(struct db *db, struct writing *t, struct fault *f)
@@ -133,8 +136,8 @@ static int store_locations(struct db *db, struct writing *t, struct fault *f)
 	for (size_t i = 0; i < t->page->n; i++) {
 		const struct google_location *l = &t->page->locations[i];
 
-		if (store_location(db, t, l, f) < 0 ||
-			open_walk(db, t, "reviews", t->w->account_id, l->id, &t->n.locations, f) < 0)
+		if (store_location(db, t, l, f) < 0 || open_walk(db, t, "reviews", t->w->account_id,
+							       l->id, &t->n.locations, f) < 0)
 			return -1;
 	}
 	return 0;
@@ -174,7 +177,8 @@ static int write_job(struct db *db, struct writing *t, struct fault *f)
 	static const char sql[] =
 		"UPDATE jobs SET accounts = accounts + $3, locations = locations + $4,"
 		" reviews = reviews + $5, reviews_new = reviews_new + $6,"
-		" reviews_changed = reviews_changed + $7, reviews_unchanged = reviews_unchanged + $8,"
+		" reviews_changed = reviews_changed + $7, reviews_unchanged = reviews_unchanged + "
+		"$8,"
 		" pages = pages + $9, google_calls = google_calls + $10, lease_until_ms = $11,"
 		" status = 'running', waiting_until_ms = NULL"
 		" WHERE id = $1 AND fence = $2 RETURNING cancel_requested";
@@ -245,8 +249,8 @@ static int read_number(void *arg, const struct db_value *cols, size_t n_cols, st
 }
 
 /*
- * The last page of a location: what came is held against what Google says there is. Reviews that moved
- * while the pages were read explain a difference once; after that it is said, not hidden.
+ * The last page of a location: what came is held against what Google says there is. Reviews that
+ * moved while the pages were read explain a difference once; after that it is said, not hidden.
  */
 static int end_reviews(struct db *db, struct writing *t, struct fault *f)
 {
@@ -264,9 +268,8 @@ static int end_reviews(struct db *db, struct writing *t, struct fault *f)
 		return -1;
 	if (expected < 0 || came == expected) {
 		t->at.state = "done";
-		return db_exec(db, done_sql, NULL, f, db_text(t->w->location_id),
-			db_int(t->now_ms), db_int(came),
-			average >= 0 ? db_double(average) : db_null());
+		return db_exec(db, done_sql, NULL, f, db_text(t->w->location_id), db_int(t->now_ms),
+			db_int(came), average >= 0 ? db_double(average) : db_null());
 	}
 	snprintf(t->words, sizeof(t->words),
 		"Google says this location has %lld reviews, and %lld came", (long long)expected,
@@ -280,7 +283,7 @@ static int end_reviews(struct db *db, struct writing *t, struct fault *f)
 static bool is_circle(const struct writing *t, const char *next)
 {
 	return text_equal(next, t->w->page_token) || text_equal(next, t->at.mark_token) ||
-		(t->at.rows_expected >= 0 && t->at.rows_seen > 3 * t->at.rows_expected + 1000);
+	       (t->at.rows_expected >= 0 && t->at.rows_seen > 3 * t->at.rows_expected + 1000);
 }
 
 static int move_cursor(struct db *db, struct writing *t, struct fault *f)
@@ -370,8 +373,8 @@ static void follow(struct walk *w, const struct writing *t)
 	w->token_tried = false;
 }
 
-static int write_all(struct walk *w, struct writing *t, store_body_fn *body, struct walk_change *ret,
-	struct fault *f)
+static int write_all(struct walk *w, struct writing *t, store_body_fn *body,
+	struct walk_change *ret, struct fault *f)
 {
 	t->w = w;
 	t->now_ms = clock_wall_ms();
@@ -382,8 +385,8 @@ static int write_all(struct walk *w, struct writing *t, store_body_fn *body, str
 	return text_equal(t->at.state, "open") ? WALK_GOES_ON : WALK_ENDED;
 }
 
-int walk_store_page(struct walk *w, const struct google_page *page, struct walk_change *ret,
-	struct fault *f)
+int walk_store_page(
+	struct walk *w, const struct google_page *page, struct walk_change *ret, struct fault *f)
 {
 	struct writing t = {.page = page};
 

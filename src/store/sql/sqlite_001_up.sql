@@ -171,8 +171,8 @@ CREATE TABLE reviews (
 	deleted_at_ms INTEGER,
 	UNIQUE (location_id, review_id)
 ) STRICT;
-CREATE INDEX reviews_by_update ON reviews (review_updated_us, id);
-CREATE INDEX reviews_by_location ON reviews (location_id, review_updated_us, id);
+CREATE INDEX reviews_by_update ON reviews (review_updated_us, id) WHERE deleted_at_ms IS NULL;
+CREATE INDEX reviews_by_location ON reviews (location_id, review_updated_us, id) WHERE deleted_at_ms IS NULL;
 
 CREATE TABLE jobs (
 	id TEXT PRIMARY KEY,

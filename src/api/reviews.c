@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was found: accounts, locations, reviews. */
+#include <string.h>
+
+#include "api/path.h"
+#include "api/route.h"
+#include "api/scope.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#define GOOGLE_ID_BYTES 512
+#define SEARCH_BYTES 255
+
+static const char *read_text(struct request *req, const char *name, size_t max)
+{
+	const char *text = request_query(req, name);
+
+	if (text && strlen(text) > max)
+		request_error(
+			req, "query", name, "has %zu bytes: give at most %zu", strlen(text), max);
+	return text && *text ? text : NULL;
+}
+
+/* What the caller may see, and the one branch it wants of that, if it named one. */
+static const char *read_scope(struct request *req, struct seen_branches *seen)
+{
+	seen_branches_init(req, seen);
+	return read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES);
+}
+
+/* A branch out of a bound key's sight is as good as unknown: nothing is found. *one is borrowed. */
+static struct review_scope narrowed(
+	struct request *req, const struct seen_branches *seen, const char **one)
+{
+	if (*one == NULL)
+		return seen_branches_scope(seen);
+	if (req->has_key && req->key.is_bound &&
+		!keys_may_see(request_tokens(req), &req->key, *one, strlen(*one)))
+		return (struct review_scope){.branches = one, .n = 0};
+	return (struct review_scope){.branches = one, .n = 1};
+}
+
+static int list_accounts(struct request *req, struct fault *f)
+{
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(2048);
+	AUTO(seen_branches_done) struct seen_branches seen;
+	const char *branch = read_scope(req, &seen);
+	struct list_page page;
+
+	request_page(req, &page.limit, &page.cursor);
+	if (request_check(req, f) < 0)
+		return -1;
+	const struct review_scope scope = narrowed(req, &seen, &branch);
+	struct json_out out = answer_json(req);
+	if (accounts_list(request_reviews(req), &scope, &page, &out, &cursor, f) < 0)
+		return -1;
+	list_end(&out, &cursor);
+	return 0;
+}
+
+static int list_locations(struct request *req, struct fault *f)
+{
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(1024);
+	AUTO(seen_branches_done) struct seen_branches seen;
+	const char *branch = read_scope(req, &seen);
+	const char *account = read_text(req, "account_id", GOOGLE_ID_BYTES);
+	struct list_page page;
+
+	request_page(req, &page.limit, &page.cursor);
+	if (request_check(req, f) < 0)
+		return -1;
+	const struct review_scope scope = narrowed(req, &seen, &branch);
+	struct json_out out = answer_json(req);
+	if (locations_list(request_reviews(req), &scope, account, &page, &out, &cursor, f) < 0)
+		return -1;
+	list_end(&out, &cursor);
+	return 0;
+}
+
+/* 1, 0, or -1 when it was not given. */
+static int read_flag(struct request *req, const char *name)
+{
+	const char *text = request_query(req, name);
+
+	if (text == NULL)
+		return -1;
+	if (text_equal(text, "true") || text_equal(text, "1"))
+		return 1;
+	if (text_equal(text, "false") || text_equal(text, "0"))
+		return 0;
+	request_error(req, "query", name, "is neither true nor false");
+	return -1;
+}
+
+static int64_t read_instant(struct request *req, const char *name, int64_t fallback)
+{
+	const char *text = request_query(req, name);
+	int64_t us;
+
+	if (text == NULL)
+		return fallback;
+	if (clock_parse_us(text, &us) == 0)
+		return us;
+	request_error(req, "query", name,
+		"is not an instant: give it as 2026-01-31T12:00:00Z (a '+' has to be sent as "
+		"%%2B)");
+	return fallback;
+}
+
+static bool read_oldest_first(struct request *req)
+{
+	const char *order = request_query(req, "order");
+
+	if (order == NULL || text_equal(order, "newest"))
+		return false;
+	if (!text_equal(order, "oldest"))
+		request_error(req, "query", "order", "is not known: give newest or oldest");
+	return true;
+}
+
+static int list_reviews(struct request *req, struct fault *f)
+{
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(1024);
+	AUTO(seen_branches_done) struct seen_branches seen;
+	struct list_page page;
+
+	seen_branches_init(req, &seen);
+	request_page(req, &page.limit, &page.cursor);
+	const struct review_filter filter = {
+		.scope = seen_branches_scope(&seen),
+		.branch_id = read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES),
+		.account_id = read_text(req, "account_id", GOOGLE_ID_BYTES),
+		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
+		.q = read_text(req, "q", SEARCH_BYTES),
+		.rating = (int)request_query_int(req, "rating", 1, 5, -1),
+		.replied = read_flag(req, "replied"),
+		.deleted = read_flag(req, "deleted") == 1 ? 1 : -1,
+		.since_us = read_instant(req, "since", INT64_MIN),
+		.until_us = read_instant(req, "until", INT64_MAX),
+		.oldest_first = read_oldest_first(req),
+	};
+	if (request_check(req, f) < 0)
+		return -1;
+	struct json_out out = answer_json(req);
+	if (reviews_list(request_reviews(req), &filter, &page, &out, &cursor, f) < 0)
+		return -1;
+	json_add_text(&out, "topic", "reviews-raw"); /* the original's */
+	json_add_time(&out, "timestamp", clock_wall_ms());
+	list_end(&out, &cursor);
+	return 0;
+}
+
+static int get_review(struct request *req, struct fault *f)
+{
+	AUTO(seen_branches_done) struct seen_branches seen;
+	struct json_out out = JSON_OUT(&req->answer.body);
+	int64_t id;
+
+	seen_branches_init(req, &seen);
+	if (path_id(req, "id", &id, f) < 0)
+		return -1;
+	const struct review_scope scope = seen_branches_scope(&seen);
+	return reviews_write(request_reviews(req), &scope, id, &out, f);
+}
+
+const struct route review_routes[] = {
+	{"GET", "/api/v1/accounts", KEY_REVIEWS_READ, ROUTE_WORKER, list_accounts, NULL,
+		"The Google accounts that were found"},
+	{"GET", "/api/v1/locations", KEY_REVIEWS_READ, ROUTE_WORKER, list_locations, NULL,
+		"The locations that were found, with counts, average, last sync and last error"},
+	{"GET", "/api/v1/reviews", KEY_REVIEWS_READ, ROUTE_WORKER, list_reviews, NULL,
+		"Reviews, newest update first, with filters"},
+	{"GET", "/api/v1/reviews/{id}", KEY_REVIEWS_READ, ROUTE_WORKER, get_review, NULL,
+		"One review, with Google's own words"},
+	{0},
+};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a caller may see of the reviews. */
+#ifndef API_SCOPE_H
+#define API_SCOPE_H
+
+#include "api/request.h"
+#include "review_fetcher/review_fetcher.h"
+
+struct seen_branches {
+	char **names; /* NULL: all */
+	size_t n;
+};
+/* Worker. The branches that the caller's key is bound to. */
+void seen_branches_init(struct request *req, struct seen_branches *ret);
+void seen_branches_done(struct seen_branches *s); /* for AUTO */
+struct review_scope seen_branches_scope(const struct seen_branches *s);
+
+/*
+ * Worker. The id of {job_id}, {id} or ?job_id=, if the caller may see that job. -1 FAULT_MISSING
+ * otherwise.
+ */
+MUST_CHECK int job_check(struct request *req, const char *id, struct fault *f);
+
+/*
+ * The body's branch_id or access_token, whichever it gives, into *ret (whose token the caller drops
+ * or moves on). -1: neither or both, a blank token, a branch out of sight.
+ */
+MUST_CHECK int job_source(
+	struct request *req, json_t *body, struct job_input *ret, struct fault *f);
+
+/* Ends a list: next_cursor, and the object. */
+void list_end(struct json_out *out, const struct buf *cursor);
+
+#endif
