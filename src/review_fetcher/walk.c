@@ -242,6 +242,9 @@ static void read_error(struct walk *w)
 	google_error_read(w->kind, w->reply.status, w->reply.body.data, w->reply.body.len,
 		w->page_token != NULL, &e);
 	buf_drop(&w->reply.body);
+	log_event(LOG_INFO, "google.refused", F_STR("job", w->job->id),
+		F_STR("location", w->location_id), F_INT("status", w->reply.status),
+		F_STR("class", google_class_name(e.class)), F_STR("reason", e.reason));
 	if (e.class != GOOGLE_THROTTLED)
 		metric_add(&calls_failed, 1);
 	switch (e.class) {
