@@ -49,16 +49,6 @@ static size_t edits(const char *a, size_t a_len, const char *b, size_t b_len)
 	return rows[a_len % 3][b_len];
 }
 
-size_t nearest_edits(const char *a, const char *b)
-{
-	char folded_a[WORD_MOST + 1];
-	char folded_b[WORD_MOST + 1];
-	size_t a_len = fold(a, folded_a);
-	size_t b_len = fold(b, folded_b);
-
-	return edits(folded_a, a_len, folded_b, b_len);
-}
-
 void nearest_offer(struct nearest *n, const char *candidate)
 {
 	char typed[WORD_MOST + 1];

@@ -5,18 +5,18 @@
 
 #include "base/attr.h"
 
-/* Single-character edits (insert, delete, replace, swap of neighbours) from a to b; case and '-' against
- * '_' do not count. Only the first 64 bytes are looked at. */
-size_t nearest_edits(const char *a, const char *b);
-
 struct nearest {
 	const char *word; /* what was typed */
 	const char *best; /* NULL: nothing is near enough to be meant */
-	size_t edits;
+	size_t edits; /* from word to best */
 };
 #define NEAREST(typed) ((struct nearest){.word = (typed)})
 
-/* Keeps the candidate (borrowed) when it is nearer than what was offered before. */
+/*
+ * Keeps the candidate (borrowed) when it is nearer than what was offered before. Near is counted in
+ * edits of one character (insert, delete, replace, swap of neighbours); case and '-' against '_' do not
+ * count, and only the first 64 bytes are looked at.
+ */
 void nearest_offer(struct nearest *n, const char *candidate);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 struct pool {
@@ -70,8 +71,8 @@ struct pool *pool_new(const char *name, unsigned threads)
 		int error = pthread_create(&p->threads[i], NULL, work, p);
 
 		if (error != 0) {
-			fprintf(stderr, "Cannot start thread %u of pool %s: %s.\n", i + 1, name,
-				strerror(error));
+			log_event(LOG_ERROR, "thread.refused", F_STR("name", name),
+				F_STR("cause", strerror(error)));
 			abort();
 		}
 		p->n_threads++;

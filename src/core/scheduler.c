@@ -7,12 +7,12 @@
 #include "core/scheduler.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define HEAP_LEAST 64
@@ -118,6 +118,7 @@ static void wait_until_due(struct scheduler *s, int64_t now_ms)
 
 	if (s->count > 0 && s->heap[1]->due_ms - now_ms < wait_ms)
 		wait_ms = s->heap[1]->due_ms - now_ms;
+	/* house: allow clock_gettime: the condition variable counts by the kernel's clock */
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += wait_ms / 1000;
 	until.tv_nsec += (wait_ms % 1000) * 1000000;
@@ -167,7 +168,8 @@ struct scheduler *scheduler_new(void)
 	int error = pthread_create(&s->thread, NULL, run, s);
 
 	if (error != 0) {
-		fprintf(stderr, "Cannot start the scheduler's thread: %s.\n", strerror(error));
+		log_event(LOG_ERROR, "thread.refused", F_STR("name", "scheduler"),
+			F_STR("cause", strerror(error)));
 		abort();
 	}
 	s->has_thread = true;

@@ -38,30 +38,33 @@ void setting_set_text(struct settings *s, const struct setting *row, const char 
 }
 
 /* A value as it may stand in a message: cut, and without control characters. */
-static const char *shown(const char *text, char ret[static SHOWN_MOST + 4])
+static void add_shown(struct buf *to, const char *text)
 {
-	size_t i;
-
-	for (i = 0; text[i] != '\0' && i < SHOWN_MOST; i++)
-		ret[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
-	strcpy(ret + i, text[i] != '\0' ? "..." : "");
-	return ret;
+	for (size_t i = 0; text[i] != '\0'; i++) {
+		if (i == SHOWN_MOST) {
+			buf_add_text(to, "...");
+			return;
+		}
+		buf_add_char(to, (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
+	}
 }
 
 /* "API_PORT=99999 (flag) must be a whole number from 0 to 65535; try 65535". */
 static int refuse(const struct setting *row, const struct setting_given *given, const char *why,
 	const char *suggestion, struct fault *f)
 {
-	AUTO(buf_drop) struct buf bounds = BUF_INIT(256);
-	char value[SHOWN_MOST + 4] = "";
+	AUTO(buf_drop) struct buf text = BUF_INIT(1024);
 
-	setting_bounds(row, &bounds);
-	if (!row->secret)
-		shown(buf_text(&given->text), value);
-	return fault_input(f, row->key, "%s%s%s (%s) %s%smust be %s%s%s", row->key,
-		row->secret ? "" : "=", value, given->from, why, why[0] != '\0' ? "; it " : "",
-		buf_text(&bounds), suggestion != NULL ? "; try " : "",
-		suggestion != NULL ? suggestion : "");
+	buf_add_text(&text, row->key);
+	if (!row->secret) {
+		buf_add_char(&text, '=');
+		add_shown(&text, buf_text(&given->text));
+	}
+	buf_addf(&text, " (%s) %s%smust be ", given->from, why, why[0] != '\0' ? "; it " : "");
+	setting_bounds(row, &text);
+	if (suggestion != NULL)
+		buf_addf(&text, "; try %s", suggestion);
+	return fault_input(f, row->key, "%s", buf_text(&text));
 }
 
 static int assign_number(struct settings *s, const struct setting *row,
@@ -193,22 +196,27 @@ static size_t host_len(const char *authority, size_t len)
 	return host;
 }
 
+static bool has_foreign_character(const char *url)
+{
+	for (; *url != '\0'; url++) {
+		if (*url <= ' ' || *url >= 0x7f || strchr("\"<>\\^`{|}", *url) != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* NULL when it will do, else what is wrong with it. */
 static const char *address_fault(const struct setting *row, const char *url)
 {
-	size_t scheme = strncasecmp(url, "https://", 8) == 0  ? 8
-			: strncasecmp(url, "http://", 7) == 0 ? 7
-							      : 0;
+	size_t scheme = strncasecmp(url, "https://", 8) == 0 ? 8 : 7;
 	const char *authority = url + scheme;
-	size_t len = strcspn(authority, "/?#");
-	size_t host;
+	size_t len, host;
 
-	if (scheme == 0)
+	if (scheme == 7 && strncasecmp(url, "http://", 7) != 0)
 		return "has no http:// or https:// at its start";
-	for (const char *c = url; *c != '\0'; c++) {
-		if (*c <= ' ' || *c >= 0x7f || strchr("\"<>\\^`{|}", *c) != NULL)
-			return "holds a character that addresses cannot have";
-	}
+	if (has_foreign_character(url))
+		return "holds a character that addresses cannot have";
+	len = strcspn(authority, "/?#");
 	if (memchr(authority, '@', len) != NULL)
 		return "bears user information";
 	if (strchr(url, '#') != NULL)
