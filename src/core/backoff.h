@@ -5,7 +5,8 @@
 
 #include "core/settings.h"
 
-/* Delay before try number `attempt` (1 = first retry): uniform in [0, min(max, initial × mult^(n-1))]. */
+/* Delay before try number `attempt` (1 = first retry): uniform in [0, min(max, initial ×
+ * mult^(n-1))]. */
 int64_t backoff_delay_ms(const struct settings *s, unsigned attempt);
 
 #endif

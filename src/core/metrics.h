@@ -16,19 +16,20 @@
 
 enum metric_type { METRIC_IS_COUNTER, METRIC_IS_GAUGE };
 struct metric {
-	const char *name, *help, *labels; /* labels: Prometheus text inside the braces, "" for none */
+	const char *name, *help,
+		*labels; /* labels: Prometheus text inside the braces, "" for none */
 	enum metric_type type;
 	_Atomic int64_t value;
 	_Atomic bool registered;
 	struct metric *next;
 };
-#define METRIC_COUNTER(n, h, l)                                                                    \
-	{                                                                                          \
-		.name = (n), .help = (h), .labels = (l), .type = METRIC_IS_COUNTER                 \
+#define METRIC_COUNTER(n, h, l)                                                    \
+	{                                                                          \
+		.name = (n), .help = (h), .labels = (l), .type = METRIC_IS_COUNTER \
 	}
-#define METRIC_GAUGE(n, h, l)                                                                      \
-	{                                                                                          \
-		.name = (n), .help = (h), .labels = (l), .type = METRIC_IS_GAUGE                   \
+#define METRIC_GAUGE(n, h, l)                                                    \
+	{                                                                        \
+		.name = (n), .help = (h), .labels = (l), .type = METRIC_IS_GAUGE \
 	}
 
 void metric_register(struct metric *m); /* so that a zero is shown too; idempotent */

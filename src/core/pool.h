@@ -18,7 +18,8 @@ struct pool;
 struct pool *pool_new(const char *name, unsigned threads); /* never NULL */
 void pool_submit(struct pool *p, struct task *task);       /* any thread; never blocks */
 size_t pool_depth(struct pool *p);                         /* tasks waiting */
-/* Runs what is queued (also what the tasks submit meanwhile), then joins and frees. Not from a worker. */
+/* Runs what is queued (also what the tasks submit meanwhile), then joins and frees. Not from a
+ * worker. */
 void pool_stop(struct pool *p);
 
 #endif

@@ -20,7 +20,7 @@ struct settings {
 	int64_t api_workers;         /* HTTP threads */
 	int64_t api_max_connections; /* API_MAX_CONNECTIONS, 4096 */
 	bool api_auth;
-	const char *public_url;      /* no trailing slash */
+	const char *public_url;         /* no trailing slash */
 	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
 	/* Storage */
 	const char *database_url;
@@ -31,8 +31,8 @@ struct settings {
 	const char *google_auth_url, *google_token_url, *google_revoke_url;
 	const char *google_accounts_url, *google_locations_url, *google_reviews_url;
 	const char *google_notifications_url;
-	const char *google_client_id;        /* NULL: none */
-	struct secret google_client_secret;  /* empty: none */
+	const char *google_client_id;       /* NULL: none */
+	struct secret google_client_secret; /* empty: none */
 	int64_t google_requests_per_minute;
 	/* Tokens */
 	int64_t token_refresh_margin_ms, token_refresh_lease_ms;
@@ -49,14 +49,14 @@ struct settings {
 };
 
 /*
- * Reads flags (argv: --key=value or --key value, key in any case with '-' or '_'), the environment and
- * the file named by --config. argv[0] is skipped; envp is NULL-terminated; an empty value counts as not
- * given. Secrets are refused as flags, since every user of the machine can read a command line. *ret is
- * the caller's, freed with settings_free. -1 FAULT_INPUT: the key, the value (never a secret's), the
- * bounds and a suggestion (the nearest known key for a misspelt one).
+ * Reads flags (argv: --key=value or --key value, key in any case with '-' or '_'), the environment
+ * and the file named by --config. argv[0] is skipped; envp is NULL-terminated; an empty value
+ * counts as not given. Secrets are refused as flags, since every user of the machine can read a
+ * command line. *ret is the caller's, freed with settings_free. -1 FAULT_INPUT: the key, the value
+ * (never a secret's), the bounds and a suggestion (the nearest known key for a misspelt one).
  */
-MUST_CHECK int settings_load(int argc, char *const argv[], char *const envp[],
-	struct settings **ret, struct fault *f);
+MUST_CHECK int settings_load(
+	int argc, char *const argv[], char *const envp[], struct settings **ret, struct fault *f);
 void settings_free(struct settings *s);
 void settings_freep(struct settings **s);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table itself, for those who print it (help, man page) and for the settings' own files. The rest
- * of the program reads struct settings.
+ * The table itself, for those who print it (help, man page) and for the settings' own files. The
+ * rest of the program reads struct settings.
  */
 #ifndef CORE_SETTINGS_TABLE_H
 #define CORE_SETTINGS_TABLE_H
@@ -16,25 +16,25 @@ enum setting_type {
 	SETTING_DECIMAL, /* double */
 	SETTING_BOOL,    /* bool: on/off, true/false, yes/no, 1/0 */
 	SETTING_LEVEL,   /* enum log_level */
-	SETTING_BASE,    /* const char *; a base address: no query, the trailing slash is taken off */
+	SETTING_BASE, /* const char *; a base address: no query, the trailing slash is taken off */
 	SETTING_ADDRESS, /* const char *; a whole address */
 	SETTING_SECRET,  /* struct secret */
 };
 
 struct setting {
-	const char *group;       /* heading in the help */
+	const char *group; /* heading in the help */
 	const char *key;
-	const char *aliases[2];  /* older names; the first one given counts, the key before all */
+	const char *aliases[2]; /* older names; the first one given counts, the key before all */
 	enum setting_type type;
 	size_t offset;           /* in struct settings */
 	const char *fallback;    /* default as text; NULL: none */
 	const char *fallback_is; /* the default in words when the text does not tell */
 	const char *unit;        /* of a number; NULL: a mere count */
 	int64_t min, max;
-	bool secret;             /* the value is never printed */
-	bool plain_http;         /* http is allowed beyond loopback */
-	const char *mock_path;   /* Google's addresses: path at the simulator */
-	const char *meaning;     /* one or two sentences */
+	bool secret;           /* the value is never printed */
+	bool plain_http;       /* http is allowed beyond loopback */
+	const char *mock_path; /* Google's addresses: path at the simulator */
+	const char *meaning;   /* one or two sentences */
 };
 
 extern const struct setting settings_table[];
@@ -64,9 +64,11 @@ struct setting_given {
 MUST_CHECK int setting_assign(struct settings *s, const struct setting *row,
 	const struct setting_given *given, struct fault *f);
 /* The rules between settings, once each has its value; given[i] belongs to row i. */
-MUST_CHECK int settings_relate(struct settings *s, const struct setting_given *given, struct fault *f);
+MUST_CHECK int settings_relate(
+	struct settings *s, const struct setting_given *given, struct fault *f);
 
-/* The text of a row of type TEXT, BASE or ADDRESS, owned by the settings; NULL when there is none. */
+/* The text of a row of type TEXT, BASE or ADDRESS, owned by the settings; NULL when there is none.
+ */
 char *setting_text(const struct settings *s, const struct setting *row);
 void setting_set_text(struct settings *s, const struct setting *row, const char *text);
 /* True for localhost, 127.0.0.0/8 and ::1, with or without brackets. */
