@@ -81,8 +81,7 @@ BANNED = {
                             'vasprintf', 'reallocarray', 'posix_memalign', 'aligned_alloc')},
     'logging': {name: (('src/base/log.c', 'src/base/mem.c'), 'the daemon says things through base/log.h; '
                        'for people at a terminal only src/cli, src/main.c and simulator print')
-                for name in ('printf', 'fprintf', 'vfprintf', 'puts', 'fputs', 'perror', 'putchar', 'syslog',
-                             'dprintf')},
+                for name in ('printf', 'fprintf', 'vfprintf', 'puts', 'fputs', 'perror', 'putchar', 'syslog')},
 }
 PRINTS = re.compile(r'(src/cli/.*|src/main\.c|simulator/.*|bench/.*)')
 
@@ -466,30 +465,38 @@ def check_marks(tree):
 
 
 def events(tree):
+    """(source, line, event names, what its row must name) of each call that logs."""
     for source in tree.src:
-        for match in re.finditer(r'\blog_(?:event|write)\s*\(', source.code):
-            line = source.line_at(match.start())
+        for match in re.finditer(r'\blog_event\s*\(', source.code):
             if source.path.startswith('src/base/log.'):
                 continue
-            args = arguments(source, match.end() - 1)
-            names = re.findall(r'"([^"]*)"', args[1]) if len(args) > 1 else []
-            yield source, line, names
+            level, name, *fields = arguments(source, match.end() - 1) + ['', '']
+            wanted = ['`' + key + '`' for f in fields for key in re.findall(r'^F_\w+\("(\w+)"', f)]
+            wanted += ['*fault*'] * any(f.startswith('F_FAULT') for f in fields)
+            wanted += [word.lower() for word in re.findall(r'^LOG_(\w+)$', level)]
+            yield source, source.line_at(match.start()), re.findall(r'"([^"]*)"', name), wanted
 
 
-@rule('every log event is in docs/internals/events.md, and nothing else')
+@rule('every log event is in docs/internals/events.md with level and fields, and nothing else')
 def check_events(tree):
-    known = set(re.findall(r'^\| `([\w.]+)`', tree.document('docs/internals/events.md'), re.M))
-    used = set()
-    for source, line, names in events(tree):
+    rows = dict(re.findall(r'^\| `([\w.]+)` \|(.*)$', tree.document('docs/internals/events.md'), re.M))
+    used = {'memory.exhausted'}  # written by base/mem.c without the log, which needs memory
+    for source, line, names, wanted in events(tree):
         used.update(names)
         if not names:
             yield at(source, line, 'write the event name as a literal in the call, so that it can be found')
         for name in names:
             if not re.fullmatch(r'[a-z0-9_]+(\.[a-z0-9_]+)+', name):
                 yield at(source, line, f'event "{name}": name it noun.what_happened')
-            if name not in known:
+            if name not in rows:
                 yield at(source, line, f'event "{name}" is missing in docs/internals/events.md: add its row')
-    for name in sorted(known - used):
+                continue
+            cells = rows[name].split('|')
+            missing = [w for w in wanted if w not in cells[0] + cells[1]]
+            if missing:
+                yield at(source, line, f'the row of "{name}" in docs/internals/events.md lacks '
+                         + ' '.join(missing))
+    for name in sorted(rows.keys() - used):
         yield f'docs/internals/events.md: no code logs "{name}" any more: take the row out'
 
 

@@ -72,9 +72,18 @@ BREACHES = [
     ('left to do', 'src/base/bad.c', LICENCE + '/* TO' + 'DO: later */\n', 2),
     ('log event', 'src/base/bad.c', LICENCE + function('f', ['\tlog_event(LOG_INFO, "grant.lost");']), 4),
     ('log event', 'src/base/bad.c', LICENCE + function('f', ['\tlog_event(LOG_INFO, name);']), 4),
-    ('log event', 'docs/internals/events.md', '+| `grant.gone` | info |\n', None),
+    ('log event', 'docs/internals/events.md', '+| `grant.gone` | info | | |\n', None),
     ('every setting', 'docs/settings.md', 'Nothing.\n', None),
     ('clang-format', 'src/base/bad.c', LICENCE + 'int   x;\n', 2),
+]
+
+# the same, where the breach needs two files
+LOGS = LICENCE + function('f', ['\tlog_event(LOG_INFO, "a.b", F_STR("branch", x), F_FAULT(f));'])
+EVENTS = [
+    ('a row without its field', '| `a.b` | info | *fault* | |\n', True),
+    ('a row without its fault', '| `a.b` | info | `branch` | |\n', True),
+    ('a row of another level', '| `a.b` | warn | `branch` *fault* | |\n', True),
+    ('a whole row', '| `a.b` | info | `branch` *fault* | |\n', False),
 ]
 
 EXCUSED = [
@@ -131,6 +140,9 @@ def cases():
     yield '"circle" sees two directories that include each other', lambda: '' if any(
         'circle' in name for name in run({'src/net/net.h': header('src/net/net.h', '#include "store/store.h"\n'),
                                           'src/store/store.h': header('src/store/store.h', '#include "net/net.h"\n')})[0]) else 'not seen'
+    for name, row, is_breach in EVENTS:
+        yield f'"log event" judges {name}', lambda row=row, is_breach=is_breach: '' if is_breach == any(
+            'log event' in rule for rule in run({'src/base/bad.c': LOGS, 'docs/internals/events.md': row})[0]) else row
     for name, path, text in EXCUSED:
         yield name, lambda name=name, path=path, text=text: str(
             {rule: said for rule, said in run({path: text, **BESIDE.get(name, {})})[0].items()
