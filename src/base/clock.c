@@ -132,6 +132,12 @@ static int64_t take_fraction_us(const char **p)
 	return us;
 }
 
+static bool take_number(const char **p, int n_digits, int least, int most, int *ret)
+{
+	*ret = take_digits(p, n_digits);
+	return *ret >= least && *ret <= most;
+}
+
 /* "Z" or "+hh:mm" as minutes east; false when neither. */
 static bool take_offset(const char **p, int *ret_minutes)
 {
@@ -141,46 +147,48 @@ static bool take_offset(const char **p, int *ret_minutes)
 	if (take_char(p, "Zz"))
 		return true;
 	sign = **p == '-' ? -1 : 1;
-	if (!take_char(p, "+-"))
-		return false;
-	h = take_digits(p, 2);
-	if (h < 0 || h > 23 || !take_char(p, ":"))
-		return false;
-	m = take_digits(p, 2);
-	if (m < 0 || m > 59)
+	if (!take_char(p, "+-") || !take_number(p, 2, 0, 23, &h) || !take_char(p, ":") ||
+		!take_number(p, 2, 0, 59, &m))
 		return false;
 	*ret_minutes = sign * (h * 60 + m);
+	return true;
+}
+
+static bool take_date(const char **p, int64_t *ret_days)
+{
+	int y, m, d;
+
+	if (!take_number(p, 4, 0, 9999, &y) || !take_char(p, "-") ||
+		!take_number(p, 2, 1, 12, &m) || !take_char(p, "-") ||
+		!take_number(p, 2, 1, days_in_month(y, m), &d))
+		return false;
+	*ret_days = days_from_date(y, m, d);
+	return true;
+}
+
+static bool take_time(const char **p, int *ret_seconds)
+{
+	int h, m, s;
+
+	/* second 60: a leap second, the same instant as the next minute */
+	if (!take_number(p, 2, 0, 23, &h) || !take_char(p, ":") || !take_number(p, 2, 0, 59, &m) ||
+		!take_char(p, ":") || !take_number(p, 2, 0, 60, &s))
+		return false;
+	*ret_seconds = h * 3600 + m * 60 + s;
 	return true;
 }
 
 int clock_parse_us(const char *text, int64_t *ret_us)
 {
 	const char *p = text;
-	int y, mo, d, h, mi, s, offset;
-	int64_t us, seconds;
+	int64_t us, days;
+	int seconds, offset;
 
-	y = take_digits(&p, 4);
-	if (y < 0 || !take_char(&p, "-"))
-		return 1;
-	mo = take_digits(&p, 2);
-	if (mo < 1 || mo > 12 || !take_char(&p, "-"))
-		return 1;
-	d = take_digits(&p, 2);
-	if (d < 1 || d > days_in_month(y, mo) || !take_char(&p, "Tt "))
-		return 1;
-	h = take_digits(&p, 2);
-	if (h < 0 || h > 23 || !take_char(&p, ":"))
-		return 1;
-	mi = take_digits(&p, 2);
-	if (mi < 0 || mi > 59 || !take_char(&p, ":"))
-		return 1;
-	s = take_digits(&p, 2); /* 60: a leap second, the same instant as the next minute */
-	if (s < 0 || s > 60)
+	if (!take_date(&p, &days) || !take_char(&p, "Tt ") || !take_time(&p, &seconds))
 		return 1;
 	us = take_fraction_us(&p);
 	if (us < 0 || !take_offset(&p, &offset) || *p)
 		return 1;
-	seconds = days_from_date(y, mo, d) * 86400 + h * 3600 + mi * 60 + s - offset * 60;
-	*ret_us = seconds * 1000000 + us;
+	*ret_us = (days * 86400 + seconds - offset * 60) * 1000000 + us;
 	return 0;
 }

@@ -18,7 +18,8 @@ struct clock_source {
 int64_t clock_wall_ms(void);
 int64_t clock_mono_ms(void);
 void clock_sleep_ms(int64_t ms);
-/* Replaces the source for the whole process; NULL restores the system's. Before threads start. */
+/* Tests: replaces the source for the whole process; NULL restores the system's. Before threads
+ * start. */
 void clock_use(const struct clock_source *source);
 
 /* "2026-01-31T12:00:00Z", or with ".123" when the milliseconds are not zero. UTC, always Z. */

@@ -12,6 +12,6 @@ uint64_t rand_below(uint64_t bound);    /* uniform in [0, bound); bound > 0 */
 void rand_text(size_t n_bytes, char *ret);
 #define RAND_UUID_SIZE 37
 void rand_uuid4(char ret[static RAND_UUID_SIZE]);     /* RFC 9562 section 5.4, lower case */
-void rand_use(void (*source)(void *ret, size_t len)); /* NULL restores the kernel's */
+void rand_use(void (*source)(void *ret, size_t len)); /* Tests; NULL restores the kernel's */
 
 #endif

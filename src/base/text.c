@@ -18,37 +18,42 @@ bool text_starts(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Length of the well-formed sequence at p (RFC 3629 section 4), 0 when it is not one. */
+/*
+ * The well-formed sequences of RFC 3629 section 4, by their first byte; the bounds of the second
+ * keep out what is overlong, a surrogate, or past U+10FFFF.
+ */
+static const struct utf8_form {
+	uint8_t first, last; /* first byte */
+	uint8_t least, most; /* second byte */
+	uint8_t len;
+} utf8_forms[] = {
+	{0xC2, 0xDF, 0x80, 0xBF, 2},
+	{0xE0, 0xE0, 0xA0, 0xBF, 3},
+	{0xE1, 0xEC, 0x80, 0xBF, 3},
+	{0xED, 0xED, 0x80, 0x9F, 3},
+	{0xEE, 0xEF, 0x80, 0xBF, 3},
+	{0xF0, 0xF0, 0x90, 0xBF, 4},
+	{0xF1, 0xF3, 0x80, 0xBF, 4},
+	{0xF4, 0xF4, 0x80, 0x8F, 4},
+};
+
+/* Length of the well-formed sequence at p, 0 when it is not one. */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
 {
-	size_t n;
-	uint8_t least = 0x80, most = 0xBF; /* of the second byte */
+	const struct utf8_form *form = utf8_forms, *end = utf8_forms + ARRAY_LEN(utf8_forms);
 
 	if (p[0] < 0x80)
 		return 1;
-	if (p[0] >= 0xC2 && p[0] <= 0xDF) {
-		n = 2;
-	} else if (p[0] >= 0xE0 && p[0] <= 0xEF) {
-		n = 3;
-		if (p[0] == 0xE0)
-			least = 0xA0; /* overlong */
-		if (p[0] == 0xED)
-			most = 0x9F; /* surrogates */
-	} else if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-		n = 4;
-		if (p[0] == 0xF0)
-			least = 0x90; /* overlong */
-		if (p[0] == 0xF4)
-			most = 0x8F; /* past U+10FFFF */
-	} else {
+	while (form < end && p[0] > form->last)
+		form++;
+	if (form == end || p[0] < form->first || form->len > left)
 		return 0;
-	}
-	if (n > left || p[1] < least || p[1] > most)
+	if (p[1] < form->least || p[1] > form->most)
 		return 0;
-	for (size_t i = 2; i < n; i++)
+	for (size_t i = 2; i < form->len; i++)
 		if ((p[i] & 0xC0) != 0x80)
 			return 0;
-	return n;
+	return form->len;
 }
 
 bool text_is_utf8(const char *bytes, size_t len)

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "core/metrics.h"
 #include "net/transfer.h"
 
 #define EVENTS_AT_ONCE 128
@@ -33,6 +34,19 @@
  * for every connection: 20 ms of the net thread against 7 (measured; 140 certificates).
  */
 #define SYSTEM_CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
+
+#define REQUESTS(result)                                    \
+	METRIC_COUNTER("review_fetcher_net_requests_total", \
+		"Outgoing HTTP requests that ended, by how.", "result=\"" result "\"")
+static struct metric requests_ended[] = {
+	[NET_ANSWERED] = REQUESTS("answered"),
+	[NET_UNREACHABLE] = REQUESTS("unreachable"),
+	[NET_BROKEN] = REQUESTS("broken"),
+	[NET_TOO_LARGE] = REQUESTS("too_large"),
+	[NET_STOPPED] = REQUESTS("stopped"),
+};
+static struct metric requests_in_flight = METRIC_GAUGE(
+	"review_fetcher_net_requests_in_flight", "Outgoing HTTP requests that run or wait.", "");
 
 struct net {
 	struct net_options options;
@@ -183,6 +197,8 @@ static void answer(struct net *n, struct transfer *t, struct net_reply *reply)
 		curl_easy_cleanup(t->easy);
 	}
 	queue_leave(&n->queue, t);
+	metric_add(&requests_ended[reply->result], 1);
+	metric_add(&requests_in_flight, -1);
 	t->done(t->arg, reply);
 	buf_drop(&reply->body);
 	transfer_free(t);
@@ -492,6 +508,7 @@ void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void 
 	struct transfer *head = atomic_load(&n->incoming);
 
 	atomic_fetch_add(&n->in_flight, 1);
+	metric_add(&requests_in_flight, 1);
 	do {
 		t->older = head;
 	} while (!atomic_compare_exchange_weak(&n->incoming, &head, t));

@@ -69,7 +69,7 @@ typedef void net_done_fn(void *arg, struct net_reply *reply);
 MUST_CHECK int net_start(const struct net_options *options, struct net **ret, struct fault *f);
 /* Any thread; never blocks. Empties bearer, basic and body of *moved. */
 void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void *arg);
-unsigned net_in_flight(const struct net *n);
+unsigned net_in_flight(const struct net *n); /* for tests; operators have the metric */
 /*
  * Ends all requests with NET_STOPPED; every one has been answered when it returns. The thread goes
  * on to answer later requests with NET_STOPPED, so that workers which still run need no flag. Not

@@ -40,8 +40,8 @@ int contract_close(void **state);
 void contract_pause(struct contract *c);
 void contract_resume(struct contract *c);
 /*
- * A copy of the store's engine; connections opened through it call the copy, so that a test can put its own
- * step in the place of one. One at a time.
+ * A copy of the store's engine; connections opened through it call the copy, so that a test can put
+ * its own step in the place of one. One at a time.
  */
 struct db_ops *contract_wrap(const struct contract *c);
 /* A further store on the same database, over a wrapped engine or (NULL) the engine itself. */

@@ -7,9 +7,9 @@
 static void equality_needs_length_and_content(void **state)
 {
 	AUTO(secret_drop)
-	struct secret a = secret_from("canary", 6),
-		      b = secret_copy(&a), c = secret_from("canarz", 6),
-		      d = secret_from("canary!", 7), none = {0}, nil = {0};
+	struct secret a = secret_from("canary", 6), b = secret_copy(&a),
+		      c = secret_from("canarz", 6), d = secret_from("canary!", 7), none = {0},
+		      nil = {0};
 
 	(void)state;
 	assert_true(secret_equal(&a, &b));
