@@ -83,7 +83,7 @@ int store_version(struct store *s, struct store_version *ret, struct fault *f)
 MUST_CHECK static int read_known_version(
 	struct store *s, struct store_version *ret, struct fault *f)
 {
-	struct store_version v;
+	struct store_version v = {0};
 
 	if (store_version(s, &v, f) < 0)
 		return -1;
@@ -139,7 +139,7 @@ static int step_down(struct db *db, void *arg, struct fault *f)
 
 int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
 {
-	struct store_version v;
+	struct store_version v = {0};
 	int applied = 0;
 
 	if (read_known_version(s, &v, f) < 0)
@@ -157,7 +157,7 @@ int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
 
 int store_migrate_down(struct store *s, int64_t to, int *ret_undone, struct fault *f)
 {
-	struct store_version v;
+	struct store_version v = {0};
 	int undone = 0;
 
 	if (read_known_version(s, &v, f) < 0)

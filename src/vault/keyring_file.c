@@ -133,6 +133,17 @@ MUST_CHECK static int publish(const char *path, const char *draft, const struct 
 	return result;
 }
 
+/* The first start finds no folder; what is above it is the operator's to make. */
+MUST_CHECK static int publish_in_folder(const char *path, const char *draft, const struct buf *text)
+{
+	AUTO(mem_freep) char *copy = mem_text(path);
+	int result = publish(path, draft, text);
+
+	if (result < 0 && errno == ENOENT && mkdir(dirname(copy), 0700) == 0)
+		result = publish(path, draft, text);
+	return result;
+}
+
 MUST_CHECK static int create(const char *path, struct fault *f)
 {
 	AUTO(buf_drop) struct buf text = BUF_INIT_WIPED(KEYRING_FILE_MAX);
@@ -144,11 +155,11 @@ MUST_CHECK static int create(const char *path, struct fault *f)
 	buf_addf(&draft, "%s.new-%s", path, id);
 	if (buf_failed(&draft))
 		return fault_raise(f, FAULT_INPUT, "the path of the key ring is too long");
-	if (publish(path, draft.data, &text) >= 0)
+	if (publish_in_folder(path, draft.data, &text) >= 0)
 		return 0;
 	if (errno == ENOENT)
 		return fault_raise(f, FAULT_INPUT,
-			"the folder of key ring %s is not there: mkdir -m 700 it", path);
+			"the folder above that of key ring %s is not there: mkdir -p it", path);
 	return fault_raise(f, FAULT_INPUT, "cannot create key ring %s: %s", path, strerror(errno));
 }
 

@@ -20,7 +20,8 @@ struct vault_place {
 };
 
 /*
- * Opens the key ring, or creates it (mode 0600, O_EXCL, fsync of file and folder) with one key when
+ * Opens the key ring, or creates it (mode 0600, O_EXCL, fsync of file and folder; a missing folder
+ * itself, mode 0700) with one key when
  * the file is not there. -1 FAULT_INPUT: wider permissions than 0600, not ours, not a key ring, no
  * folder (each with the cure). *ret is the caller's, closed with vault_close.
  */

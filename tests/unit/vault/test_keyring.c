@@ -92,14 +92,29 @@ static void a_link_and_a_folder_are_refused(void **state)
 	assert_refused(d->path, "not a plain file");
 }
 
-static void a_missing_folder_is_named_with_its_cure(void **state)
+static void a_missing_folder_above_is_named_with_its_cure(void **state)
 {
 	struct folder *d = *state;
 	char path[100];
 
-	snprintf(path, sizeof(path), "%s/none/vault.key", d->path);
+	snprintf(path, sizeof(path), "%s/none/none/vault.key", d->path);
 	assert_refused(path, "mkdir");
 	assert_int_equal(folder_entries(d, false), 0);
+}
+
+static void the_folder_of_a_first_ring_is_made_for_its_owner_alone(void **state)
+{
+	struct folder *d = *state;
+	char path[128], folder[96];
+	struct stat st;
+
+	snprintf(folder, sizeof(folder), "%s/var", d->path);
+	snprintf(path, sizeof(path), "%s/vault.key", folder);
+	make_ring(path);
+	assert_int_equal(stat(folder, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
 }
 
 /* Changes the ring's text, each time in one way, and looks for the sentence that says so. */
@@ -267,7 +282,8 @@ int main(void)
 		RING_TEST(wider_permissions_are_refused),
 		RING_TEST(a_ring_of_another_user_is_refused),
 		RING_TEST(a_link_and_a_folder_are_refused),
-		RING_TEST(a_missing_folder_is_named_with_its_cure),
+		RING_TEST(a_missing_folder_above_is_named_with_its_cure),
+		RING_TEST(the_folder_of_a_first_ring_is_made_for_its_owner_alone),
 		RING_TEST(a_damaged_ring_is_refused_with_its_line),
 		RING_TEST(a_ring_that_is_too_long_is_refused),
 		cmocka_unit_test(garbage_is_refused_and_never_read_past),
