@@ -41,6 +41,7 @@ static const struct route *const tables[] = {
 #endif
 };
 
+static const struct route *extra_table;
 static struct node root;
 static pthread_once_t built = PTHREAD_ONCE_INIT;
 
@@ -87,11 +88,18 @@ static void add_route(const struct route *route)
 	n->endpoints = e;
 }
 
+void route_use(const struct route *extra)
+{
+	extra_table = extra;
+}
+
 void route_each(void (*each)(void *arg, const struct route *route), void *arg)
 {
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		for (const struct route *r = tables[i]; r->method; r++)
 			each(arg, r);
+	for (const struct route *r = extra_table; r && r->method; r++)
+		each(arg, r);
 }
 
 static void add_each(void *arg, const struct route *route)

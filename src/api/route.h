@@ -43,6 +43,8 @@ enum route_outcome route_find(
 	const char *method, const char *path, char *scratch, struct route_match *ret);
 /* Calls each() for every route, in the order of the tables. */
 void route_each(void (*each)(void *arg, const struct route *route), void *arg);
+/* Tests: one more table, ended by a zero row. Before the first route_find. */
+void route_use(const struct route *extra);
 
 extern const struct route health_routes[], client_routes[], connect_routes[], token_routes[],
 	job_routes[], review_routes[], nested_routes[];

@@ -308,6 +308,7 @@ int api_start(const struct api_parts *parts, struct api **ret, struct fault *f)
 	metric_register(&connections);
 	metric_register(&server_handed_over);
 	metric_register(&server_taken_back);
+	server_count_answers();
 	server_sweep_start(api);
 	if (read_tls_files(api, f) < 0 ||
 		server_listen(parts->settings->api_host, parts->settings->api_port, &api->listen_fd,

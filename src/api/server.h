@@ -25,7 +25,7 @@ struct MHD_Response;
  * The library zeroes all of it after each request. Headers from LIMIT_HEADER_BYTES up to nearly
  * this size are refused by us in problem+json, larger ones by the library's own 431 page.
  */
-#define SERVER_CONNECTION_BYTES (32 * 1024)
+#define SERVER_CONNECTION_BYTES (24 * 1024)
 #define SERVER_DISCARD_BYTES \
 	(8 * LIMIT_BODY_BYTES) /* read and thrown away, so that a refusal is read */
 
@@ -95,6 +95,7 @@ void server_resume(struct conn *c);
 
 /* server_answer.c */
 int server_send(struct conn *c);
+void server_count_answers(void); /* shows the zeros too */
 
 /* server_stream.c: the response that pulls a stream; takes the stream out of the answer. */
 struct MHD_Response *server_stream_open(struct conn *c);

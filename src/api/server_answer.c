@@ -15,6 +15,12 @@ static struct metric answers[] = {
 	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"5xx\""),
 };
 
+void server_count_answers(void)
+{
+	for (size_t i = 1; i < ARRAY_LEN(answers); i++)
+		metric_register(&answers[i]);
+}
+
 static void count(unsigned status)
 {
 	if (status >= 100 && status < 600)

@@ -123,6 +123,32 @@ static bool is_plain(uint8_t c)
 	return c >= 0x20 && c != '"' && c != '\\' && c < 0x7F;
 }
 
+/* A byte of w that is zero gets its high bit set in the result; no zero byte, no bit. */
+#define ZERO_BYTES(w) (((w)-UINT64_C(0x0101010101010101)) & ~(w)&UINT64_C(0x8080808080808080))
+
+/* How many bytes from the start need no escape: eight at a time, since nearly all of them do not.
+ */
+static size_t plain_run(const char *bytes, size_t len)
+{
+	size_t run = 0;
+	uint64_t w;
+
+	for (; run + sizeof(w) <= len; run += sizeof(w)) {
+		memcpy(&w, bytes + run, sizeof(w));
+		const uint64_t special =
+			(w & UINT64_C(0x8080808080808080)) |
+			((w - UINT64_C(0x2020202020202020)) & ~w & UINT64_C(0x8080808080808080)) |
+			ZERO_BYTES(w ^ UINT64_C(0x2222222222222222)) | /* '"' */
+			ZERO_BYTES(w ^ UINT64_C(0x5C5C5C5C5C5C5C5C)) | /* '\\' */
+			ZERO_BYTES(w ^ UINT64_C(0x7F7F7F7F7F7F7F7F));
+		if (special)
+			break;
+	}
+	while (run < len && is_plain((uint8_t)bytes[run]))
+		run++;
+	return run;
+}
+
 static void add_escape(struct buf *b, uint8_t c)
 {
 	switch (c) {
@@ -152,8 +178,7 @@ static void add_string(struct buf *b, const char *bytes, size_t len)
 
 	buf_add_char(b, '"');
 	for (size_t i = 0; i < len; i += run) {
-		for (run = 0; i + run < len && is_plain((uint8_t)bytes[i + run]); run++)
-			;
+		run = plain_run(bytes + i, len - i);
 		if (run) {
 			buf_add(b, bytes + i, run);
 			continue;

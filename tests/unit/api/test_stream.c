@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers that are made while they are sent. */
+#include "../test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/route.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http.h"
+
+static struct site site;
+static struct reply reply;
+static _Atomic int64_t now_ms;
+static _Atomic int fills, closes;
+
+static int64_t read_now(void *arg)
+{
+	(void)arg;
+	return now_ms;
+}
+
+static void sleep_really(void *arg, int64_t ms)
+{
+	const struct timespec t = {.tv_nsec = ms * 1000000};
+
+	(void)arg;
+	nanosleep(&t, NULL);
+}
+
+static const struct clock_source source = {
+	.wall_ms = read_now, .mono_ms = read_now, .sleep_ms = sleep_really};
+
+/* ---- a source of pieces ---- */
+
+struct counter {
+	struct stream stream;
+	int left, piece_bytes;
+	enum stream_step then;
+};
+
+static int fill(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct fault *f)
+{
+	struct counter *c = CONTAINER_OF(s, struct counter, stream);
+
+	fills++;
+	if (c->left == 0 && c->then == STREAM_MORE)
+		return fault_raise(f, FAULT_STORE, "the source broke");
+	if (c->left == 0)
+		return STREAM_END;
+	if (c->then == STREAM_WAIT && c->left < 0) { /* never has anything */
+		*ret_wait_ms = 3600000;
+		return STREAM_WAIT;
+	}
+	c->left--;
+	for (int i = 0; i < c->piece_bytes; i++)
+		buf_add_char(out, (char)('a' + c->left % 26));
+	if (c->then == STREAM_WAIT) {
+		*ret_wait_ms = 1000;
+		return STREAM_WAIT;
+	}
+	return STREAM_MORE;
+}
+
+static void close_counter(struct stream *s)
+{
+	closes++;
+	mem_free(CONTAINER_OF(s, struct counter, stream));
+}
+
+static int start(struct request *req, struct fault *f)
+{
+	struct counter *c = mem_alloc(sizeof(*c));
+	const char *kind = request_param(req, "kind");
+
+	(void)f;
+	c->stream = (struct stream){.fill = fill, .close = close_counter};
+	c->left = 100;
+	c->piece_bytes = 10000;
+	c->then = STREAM_END;
+	if (strcmp(kind, "broken") == 0) {
+		c->left = 3;
+		c->then = STREAM_MORE;
+	} else if (strcmp(kind, "slow") == 0) {
+		c->left = 3;
+		c->piece_bytes = 1;
+		c->then = STREAM_WAIT;
+	} else if (strcmp(kind, "silent") == 0) {
+		c->stream.is_sse = true;
+		c->left = -1;
+		c->then = STREAM_WAIT;
+	}
+	req->answer.content_type = "text/plain";
+	req->answer.stream = &c->stream;
+	return 0;
+}
+
+static const struct route stream_routes[] = {
+	{"GET", "/stream/{kind}", 0, ROUTE_WORKER, start, NULL, "A stream"},
+	{0},
+};
+
+/* ---- tests ---- */
+
+static int begin(void **state)
+{
+	(void)state;
+	log_set_level(LOG_ERROR);
+	now_ms = 1000000;
+	fills = closes = 0;
+	clock_use(&source);
+	site_init(&site);
+	site.scheduler = scheduler_new_manual();
+	site_start(&site);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	reply_done(&reply);
+	if (site.api)
+		site_stop(&site, 0);
+	clock_use(NULL);
+	return 0;
+}
+
+static int open_stream(const char *kind)
+{
+	char out[128];
+	const int fd = http_open(&site);
+
+	snprintf(out, sizeof(out), "GET /stream/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", kind);
+	http_send(fd, out, strlen(out));
+	return fd;
+}
+
+static void wait_for(_Atomic int *counter, int least)
+{
+	for (int i = 0; i < 20000 && *counter < least; i++)
+		sleep_really(NULL, 1);
+	assert_true(*counter >= least);
+}
+
+static void every_piece_arrives_in_order(void **state)
+{
+	const int fd = open_stream("long");
+
+	(void)state;
+	http_read(fd, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_false(reply.is_closed);
+	assert_int_equal(reply.body.len, 1000000);
+	for (size_t i = 0; i < reply.body.len; i++)
+		assert_int_equal(reply.body.data[i], 'a' + (99 - (int)(i / 10000)) % 26);
+	close(fd);
+	wait_for(&closes, 1);
+	assert_int_equal(fills, 101);
+}
+
+static void the_next_piece_is_not_made_before_this_one_is_taken(void **state)
+{
+	const int small = 4096;
+	const int fd = http_open(&site);
+	const char *const get = "GET /stream/long HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+	(void)state;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	http_send(fd, get, strlen(get));
+	wait_for(&fills, 1);
+	sleep_really(NULL, 50);
+	http_read(fd, &reply);
+	assert_int_equal(reply.body.len, 1000000);
+	close(fd);
+}
+
+static void a_broken_source_breaks_the_answer(void **state)
+{
+	const int fd = open_stream("broken");
+
+	(void)state;
+	http_read(fd, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_true(reply.is_closed); /* no last chunk: the client knows that it is not whole */
+	close(fd);
+	wait_for(&closes, 1);
+}
+
+static void a_wait_is_as_long_as_the_source_says(void **state)
+{
+	const int fd = open_stream("slow");
+
+	(void)state;
+	wait_for(&fills, 1);
+	sleep_really(NULL, 20);
+	assert_int_equal(fills, 1);
+	for (int i = 2; i <= 4; i++) {
+		now_ms += 999;
+		(void)scheduler_run_due(site.scheduler);
+		assert_int_equal(fills, i - 1);
+		now_ms += 1;
+		while (fills < i) { /* the timer may be armed a moment later */
+			(void)scheduler_run_due(site.scheduler);
+			sleep_really(NULL, 1);
+		}
+	}
+	http_read(fd, &reply);
+	assert_string_equal(buf_text(&reply.body), "cba");
+	assert_false(reply.is_closed);
+	close(fd);
+}
+
+static void a_silent_event_stream_is_kept_alive_every_fifteen_seconds(void **state)
+{
+	AUTO(buf_drop) struct buf in = BUF_INIT(65536);
+	const int fd = open_stream("silent");
+
+	(void)state;
+	wait_for(&fills, 1);
+	for (int i = 0; i < 2; i++) {
+		for (int tries = 0; tries < 100 && scheduler_run_due(site.scheduler) < 0; tries++)
+			sleep_really(NULL, 1);
+		sleep_really(NULL, 20);
+		now_ms += 15000;
+		(void)scheduler_run_due(site.scheduler);
+		buf_reset(&in);
+		assert_true(http_read_until(fd, ": keep-alive\n\n", &in));
+	}
+	assert_int_equal(fills, 1);
+	close(fd);
+}
+
+static void *drain(void *arg)
+{
+	(void)arg;
+	api_drain(site.api, 60000);
+	return NULL;
+}
+
+static void draining_ends_streams(void **state)
+{
+	pthread_t drainer;
+	const int fds[] = {open_stream("silent"), open_stream("silent"), open_stream("silent")};
+	_Atomic int *count = &fills;
+
+	(void)state;
+	wait_for(count, 3);
+	sleep_really(NULL, 20);
+	assert_int_equal(pthread_create(&drainer, NULL, drain, NULL), 0);
+	for (int i = 0; i < 20000 && closes < 3; i++) {
+		(void)scheduler_run_due(site.scheduler);
+		sleep_really(NULL, 1);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		reply_done(&reply);
+		http_read(fds[i], &reply);
+		assert_int_equal(reply.status, 200);
+		close(fds[i]);
+	}
+	assert_int_equal(pthread_join(drainer, NULL), 0);
+	assert_int_equal(closes, 3);
+}
+
+static void a_client_that_leaves_ends_its_stream_at_the_next_word(void **state)
+{
+	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	const int fd = open_stream("silent");
+
+	(void)state;
+	wait_for(&fills, 1);
+	sleep_really(NULL, 20);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fd);
+	for (int i = 0; i < 2000 && closes < 1; i++) {
+		now_ms += 15000;
+		(void)scheduler_run_due(site.scheduler);
+		sleep_really(NULL, 1);
+	}
+	assert_int_equal(closes, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_piece_arrives_in_order),
+		TEST(the_next_piece_is_not_made_before_this_one_is_taken),
+		TEST(a_broken_source_breaks_the_answer),
+		TEST(a_wait_is_as_long_as_the_source_says),
+		TEST(a_silent_event_stream_is_kept_alive_every_fifteen_seconds),
+		TEST(draining_ends_streams),
+		TEST(a_client_that_leaves_ends_its_stream_at_the_next_word),
+	};
+
+	route_use(stream_routes);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
