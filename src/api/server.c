@@ -327,16 +327,14 @@ unsigned api_port(const struct api *api)
 	return api->port;
 }
 
-/* Whether a request is under way on any connection. */
-static bool is_busy(struct api *api)
+/* Whether a request is in one of these phases (bits) on any connection, or with another thread. */
+static bool is_busy(struct api *api, unsigned phases)
 {
 	bool busy = atomic_load(&api->off_thread) > 0;
 
 	pthread_mutex_lock(&api->lock);
-	for (struct conn *c = api->conns; c && !busy; c = c->next) {
-		const int phase = (int)(atomic_load_explicit(&c->phase, memory_order_relaxed) % 4);
-		busy = phase == PHASE_READING || phase == PHASE_WORKING;
-	}
+	for (const struct conn *c = api->conns; c && !busy; c = c->next)
+		busy = (phases & 1u << conn_phase(c)) != 0;
 	pthread_mutex_unlock(&api->lock);
 	return busy;
 }
@@ -353,7 +351,8 @@ void api_drain(struct api *api, int64_t drain_ms)
 	}
 	atomic_store(&api->is_draining, true);
 	server_streams_end(api);
-	while (is_busy(api) && clock_mono_ms() < until_ms)
+	while (is_busy(api, 1u << PHASE_READING | 1u << PHASE_WORKING | 1u << PHASE_SENDING) &&
+		clock_mono_ms() < until_ms)
 		clock_sleep_ms(POLL_MS);
 	atomic_store(&api->is_closed, true);
 }
@@ -365,7 +364,7 @@ void api_stop(struct api *api)
 	if (!atomic_load(&api->is_closed))
 		api_drain(api, 0);
 	/* A suspended connection cannot be stopped: whoever has its request must finish it. */
-	while (atomic_load(&api->off_thread) > 0)
+	while (is_busy(api, 1u << PHASE_WORKING))
 		clock_sleep_ms(POLL_MS);
 	MHD_stop_daemon(api->daemon);
 	server_sweep_stop(api);

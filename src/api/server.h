@@ -29,7 +29,9 @@ struct MHD_Response;
 #define SERVER_DISCARD_BYTES \
 	(8 * LIMIT_BODY_BYTES) /* read and thrown away, so that a refusal is read */
 
-enum conn_phase { PHASE_FRESH, PHASE_READING, PHASE_WORKING, PHASE_IDLE };
+/* WORKING ends when the answer is with the library. PHASES is a power of two above them. */
+enum conn_phase { PHASE_FRESH, PHASE_READING, PHASE_WORKING, PHASE_SENDING, PHASE_IDLE };
+#define PHASES 8
 enum conn_step { STEP_HEAD, STEP_BODY, STEP_ANSWER };
 enum conn_state { STATE_RUNNING, STATE_SUSPENDED, STATE_FINISHED };
 
@@ -75,6 +77,7 @@ struct api {
 extern struct metric server_rejected, server_handed_over, server_taken_back;
 
 void conn_enter(struct conn *c, enum conn_phase phase);
+enum conn_phase conn_phase(const struct conn *c);
 
 /* server_listen.c. The socket listens, non-blocking. -1 FAULT_INPUT says which setting to change.
  */

@@ -90,5 +90,6 @@ int server_send(struct conn *c)
 		log_event(LOG_ERROR, "http.bad_answer_header", F_STR("request_id", c->req.id));
 	}
 	MHD_destroy_response(r);
+	conn_enter(c, PHASE_SENDING);
 	return queued;
 }

@@ -123,17 +123,22 @@ static bool is_header_too_large(const struct conn *c)
 	return info && info->header_size > LIMIT_HEADER_BYTES;
 }
 
+static void refuse_closed(struct conn *c)
+{
+	refuse(c, 503, "The service is shutting down: try again in a few seconds.");
+	problem_retry_after(&c->req, 2000);
+}
+
 static void decide_early(struct conn *c)
 {
 	char *path, *query = NULL;
 	struct fault f = {0};
 
-	if (c->is_surplus || atomic_load_explicit(&c->api->is_closed, memory_order_relaxed)) {
+	if (c->is_surplus) {
 		refuse(c, 503,
-			c->is_surplus
-				? "Too many connections are open: try again in a few seconds, "
-				  "and keep connections open between requests."
-				: "The service is shutting down: try again in a few seconds.");
+			"Too many connections are open: try again in a few seconds, and keep "
+			"connections "
+			"open between requests.");
 		problem_retry_after(&c->req, 2000);
 	} else if (is_header_too_large(c)) {
 		refuse(c, 431,
@@ -284,6 +289,8 @@ int server_run(struct conn *c)
 {
 	c->step = STEP_ANSWER;
 	conn_enter(c, PHASE_WORKING);
+	if (!c->is_decided && atomic_load(&c->api->is_closed))
+		refuse_closed(c);
 	if (c->is_decided)
 		return server_send(c);
 	return c->req.route->mode == ROUTE_WORKER ? hand_over(c) : run_inline(c);

@@ -118,7 +118,8 @@ static void on_timer(struct timer *timer)
 		pool_submit(run->api->parts.pool, &run->task);
 }
 
-static void ask_for_piece(struct stream_run *run)
+/* False: the service is ending, and so is the stream. */
+static bool ask_for_piece(struct stream_run *run)
 {
 	struct conn *c = run->conn;
 
@@ -126,14 +127,20 @@ static void ask_for_piece(struct stream_run *run)
 		buf_drop(&run->piece);
 	buf_reset(&run->piece);
 	run->sent = 0;
+	/* In this order: api_stop begins to drain, and then waits for off_thread to be nought. */
 	atomic_fetch_add(&c->api->off_thread, 1);
+	if (is_draining(run)) {
+		atomic_fetch_sub(&c->api->off_thread, 1);
+		return false;
+	}
 	MHD_suspend_connection(c->mhd);
 	if (run->fill_at_ms > clock_mono_ms()) {
 		wait_until_due(run);
-		return;
+	} else {
+		atomic_store(&run->state, RUN_FILLING);
+		pool_submit(c->api->parts.pool, &run->task);
 	}
-	atomic_store(&run->state, RUN_FILLING);
-	pool_submit(c->api->parts.pool, &run->task);
+	return true;
 }
 
 static ssize_t on_read(void *cls, uint64_t pos, char *ret, size_t max)
@@ -150,9 +157,8 @@ static ssize_t on_read(void *cls, uint64_t pos, char *ret, size_t max)
 	}
 	if (run->is_broken)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	if (run->is_ended)
+	if (run->is_ended || !ask_for_piece(run))
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	ask_for_piece(run);
 	return 0;
 }
 

@@ -22,8 +22,19 @@ static struct metric too_idle = METRIC_COUNTER("review_fetcher_http_connections_
 void conn_enter(struct conn *c, enum conn_phase phase)
 {
 	const int64_t tick = atomic_load_explicit(&c->api->tick_ms, memory_order_relaxed);
+	const int64_t both = tick * PHASES + (int64_t)phase;
 
-	atomic_store_explicit(&c->phase, tick * 4 + (int64_t)phase, memory_order_relaxed);
+	/* api_stop sets is_closed and then looks for WORKING; server_run does it the other way
+	 * round. */
+	if (phase == PHASE_WORKING)
+		atomic_store(&c->phase, both);
+	else
+		atomic_store_explicit(&c->phase, both, memory_order_release);
+}
+
+enum conn_phase conn_phase(const struct conn *c)
+{
+	return (enum conn_phase)(atomic_load(&c->phase) % PHASES);
 }
 
 /*
@@ -49,10 +60,10 @@ static void say_too_slow(const struct conn *c)
 
 static void sweep_one(struct conn *c, int64_t now_ms)
 {
-	const int64_t phase = atomic_load_explicit(&c->phase, memory_order_relaxed);
-	const int64_t age_ms = now_ms - phase / 4;
+	const int64_t both = atomic_load_explicit(&c->phase, memory_order_relaxed);
+	const int64_t age_ms = now_ms - both / PHASES;
 
-	switch ((enum conn_phase)(phase % 4)) {
+	switch ((enum conn_phase)(both % PHASES)) {
 	case PHASE_FRESH:
 	case PHASE_READING:
 		if (age_ms <= LIMIT_REQUEST_MS)
@@ -66,12 +77,13 @@ static void sweep_one(struct conn *c, int64_t now_ms)
 		metric_add(&too_idle, 1);
 		break;
 	case PHASE_WORKING:
+	case PHASE_SENDING: /* the kernel watches: TCP_USER_TIMEOUT */
 		return;
 	}
 	/* The library sees the end of the stream and closes; the lock keeps the descriptor ours
 	 * till then. */
 	(void)shutdown(c->fd, SHUT_RDWR);
-	conn_enter(c, PHASE_WORKING);
+	conn_enter(c, PHASE_SENDING);
 }
 
 static void sweep(struct timer *timer)
