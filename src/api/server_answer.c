@@ -72,7 +72,7 @@ static bool add_headers(struct MHD_Response *r, const struct answer *a)
 int server_send(struct conn *c)
 {
 	struct answer *a = &c->req.answer;
-	enum MHD_Result queued = MHD_NO;
+	int queued = MHD_NO;
 
 	if (buf_failed(&a->body)) {
 		log_event(LOG_ERROR, "http.answer_too_large", F_STR("request_id", c->req.id));
@@ -85,7 +85,7 @@ int server_send(struct conn *c)
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (add_headers(r, a)) {
 		count(a->status);
-		queued = MHD_queue_response(c->mhd, a->status, r);
+		queued = (int)MHD_queue_response(c->mhd, a->status, r);
 	} else {
 		log_event(LOG_ERROR, "http.bad_answer_header", F_STR("request_id", c->req.id));
 	}

@@ -106,9 +106,9 @@ static void a_401_says_how_to_sign_in_and_a_key_makes_it_403(void **state)
 	(void)state;
 	say(FAULT_DENIED, "words", 0);
 	assert_string_equal(header("WWW-Authenticate"), "Bearer realm=\"review-fetcher\"");
+	answer_drop(&req.answer);
 	answer_begin(&req.answer);
 	req.has_key = true;
-	answer_drop(&req.answer);
 	say(FAULT_DENIED, "words", 0);
 	assert_int_equal(req.answer.status, 403);
 }
@@ -142,7 +142,8 @@ static void a_field_named_further_inside_is_listed_too(void **state)
 		"\"errors\":[{\"loc\":[\"body\",\"redirect_uri\"],\"msg\":\"must be https\"}]"));
 	req.query[0] = (struct name_value){"redirect_uri", "x"};
 	req.n_query = 1;
-	req.answer.status = 200;
+	answer_drop(&req.answer);
+	answer_begin(&req.answer);
 	problem_answer(&req, &f);
 	assert_non_null(strstr(req.answer.body.data, "[\"query\",\"redirect_uri\"]"));
 }
@@ -165,6 +166,7 @@ static void five_hundreds_are_logged_once_and_the_rest_is_not(void **state)
 	say(FAULT_MISSING, "not there", 0);
 	say(FAULT_INPUT, "wrong", 0);
 	assert_int_equal(log_lines, 0);
+	answer_drop(&req.answer);
 	answer_begin(&req.answer);
 	say(FAULT_STORE, "disk I/O error", 0);
 	assert_int_equal(log_lines, 1);
