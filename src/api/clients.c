@@ -96,7 +96,8 @@ static int register_client(struct request *req, struct fault *f)
 
 /* ---- reading ---- */
 
-int path_client(struct request *req, struct client *ret, struct fault *f)
+/* The client of {id}, if the caller may see it; *ret by client_done, whatever the outcome. */
+static int find_client(struct request *req, struct client *ret, struct fault *f)
 {
 	int64_t id;
 
@@ -109,7 +110,7 @@ static int get_client(struct request *req, struct fault *f)
 {
 	AUTO(client_done) struct client c = {0};
 
-	if (path_client(req, &c, f) < 0)
+	if (find_client(req, &c, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);
 	write_identity(&out, &c);
@@ -262,7 +263,7 @@ static int delete_client(struct request *req, struct fault *f)
 			"is not available in this version: leave it out, and take the access back "
 			"in the Google "
 			"account (myaccount.google.com/permissions)");
-	if (request_check(req, f) < 0 || path_client(req, &c, f) < 0)
+	if (request_check(req, f) < 0 || find_client(req, &c, f) < 0)
 		return -1;
 	const struct actor who = request_actor(req);
 	if (clients_delete(request_tokens(req), c.id, &who, f) < 0)
@@ -283,7 +284,7 @@ static int make_connect_link(struct request *req, struct fault *f)
 	AUTO(buf_drop) struct buf url = BUF_INIT_WIPED(LIMIT_URL_BYTES * 2);
 	int64_t expires_at_ms = 0;
 
-	if (path_client(req, &c, f) < 0)
+	if (find_client(req, &c, f) < 0)
 		return -1;
 	const struct actor who = request_actor(req);
 	if (connect_link(request_tokens(req), c.id, &who, &url, &expires_at_ms, f) < 0)

@@ -7,8 +7,5 @@
 
 /* A positive whole number from the path. -1: 422, or 404 for one that no row can have. */
 MUST_CHECK int path_id(struct request *req, const char *name, int64_t *ret, struct fault *f);
-/* Worker. The client of {id}, if the caller may see it; *ret by client_done, whatever the outcome.
- */
-MUST_CHECK int path_client(struct request *req, struct client *ret, struct fault *f);
 
 #endif

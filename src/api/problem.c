@@ -9,7 +9,11 @@
 
 #define STORE_RETRY_MS 2000
 
-unsigned problem_status(const struct request *req, const struct fault *f)
+/*
+ * A status of 400 or more that the handler had already put into the answer wins. FAULT_INPUT is 422
+ * when it names a field (or request_error was called), else 400.
+ */
+static unsigned status_of(const struct request *req, const struct fault *f)
 {
 	if (req->answer.status >= 400)
 		return req->answer.status;
@@ -163,7 +167,7 @@ static void log_problem(const struct request *req, unsigned status, const struct
 
 void problem_answer(struct request *req, const struct fault *f)
 {
-	const unsigned status = problem_status(req, f);
+	const unsigned status = status_of(req, f);
 
 	log_problem(req, status, f);
 	struct json_out out = problem_open(req, status, public_detail(f, status));

@@ -5,15 +5,11 @@
 
 #include "api/request.h"
 
-/*
- * The status a fault leads to. A status of 400 or more that the handler had already put into the
- * answer wins. FAULT_INPUT is 422 when it names a field (or request_error was called), else 400.
- */
-unsigned problem_status(const struct request *req, const struct fault *f);
 /* The standard words for a status: "Not Found". */
 const char *problem_title(unsigned status);
 
-/* Replaces the answer by a problem for this fault, and logs it: 5xx as warning or error, the rest
+/*
+ * Replaces the answer by a problem for this fault, and logs it: 5xx as warning or error, the rest
  * as debug. */
 void problem_answer(struct request *req, const struct fault *f);
 /* The same for a plain status and sentence, without a log line. */

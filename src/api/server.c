@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "api/server.h"
+
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -8,7 +10,6 @@
 #include <unistd.h>
 
 #include "api/request_life.h"
-#include "api/server.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
