@@ -241,6 +241,11 @@ const char *request_field_text(
 	}
 	const char *text = json_string_value(value);
 	size_t len = json_string_length(value);
+	/* Taken as C strings from here on, such a value would be stored cut. */
+	if (memchr(text, '\0', len) != NULL) {
+		request_error(req, "body", name, "holds a NUL character: leave it out");
+		return NULL;
+	}
 	while (len > 0 && is_blank(text[len - 1]))
 		len--;
 	while (len > 0 && is_blank(*text)) {

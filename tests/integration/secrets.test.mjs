@@ -11,8 +11,9 @@ import { after, before, test } from 'node:test';
 import { eventually, makeFolder, send, SERVICE_BIN, CookieJar, startService, startSimulator } from './lib/service.mjs';
 import { Proxy, startProxy } from './lib/proxy.mjs';
 
-// With characters that every encoding on the way changes.
-const CLIENT_SECRET = 'canary-client-secret +/&=?"\\<é>';
+// With characters that every encoding on the way changes (RFC 6749 appendix A.2 allows printable ASCII).
+const CLIENT_SECRET = 'canary-client-secret +/&=?"\\<%~>';
+const SERVICE_USER = 54321; // anybody but root and nobody
 const DEFAULT_SECRET = 'canary-default-secret-5b1f';
 const BODY_SECRET = 'canary-in-a-bad-body-77d0';
 const CALLER_TOKEN = 'ya29.canary-token-of-a-caller-91c3';
@@ -331,7 +332,7 @@ test('no_file_bears_a_secret_after_it_has_stopped', async () => {
 });
 
 test('the_process_leaves_no_core_and_lets_nobody_look_inside', async (t) => {
-	// As another user, since root may look into everything: what is not dumpable belongs to root in /proc.
+	// As another user, since root may look into everything: files in /proc of what is not dumpable belong to root.
 	const isRoot = process.getuid() === 0;
 	const dir = makeFolder();
 	const bin = path.join(dir, 'review-fetcher');
@@ -339,11 +340,13 @@ test('the_process_leaves_no_core_and_lets_nobody_look_inside', async (t) => {
 	fs.chmodSync(bin, 0o755);
 	fs.chmodSync(dir, 0o755);
 	if (isRoot)
-		fs.chownSync(dir, 65534, 65534);
-	const own = await startService({ t, bin, dir, simulator: google, wrap: isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [] });
+		fs.chownSync(dir, SERVICE_USER, SERVICE_USER);
+	const own = await startService({ t, bin, dir, simulator: google, wrap: isRoot ? ['setpriv', `--reuid=${SERVICE_USER}`, `--regid=${SERVICE_USER}`, '--clear-groups'] : [] });
 	const limits = fs.readFileSync(`/proc/${own.pid}/limits`, 'utf8');
 	assert.match(limits, /^Max core file size\s+0\s+0\s/m);
-	assert.equal(fs.statSync(`/proc/${own.pid}`).uid, 0, 'the process is dumpable: /proc/PID does not belong to root');
+	// The machine's root: inside a user namespace, which does not know him, he shows as nobody.
+	const { uid } = fs.statSync(`/proc/${own.pid}/environ`);
+	assert.notEqual(uid, isRoot ? SERVICE_USER : process.getuid(), 'the process is dumpable: /proc/PID/environ belongs to its user');
 	if (!isRoot)
 		assert.throws(() => fs.readFileSync(`/proc/${own.pid}/environ`), /EACCES/);
 });

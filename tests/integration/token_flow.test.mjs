@@ -142,8 +142,8 @@ describe('connecting', () => {
 		// Both flows are open at once, and end in the other order.
 		const backA = await service.consent(a.location, { account: people[0] });
 		const backB = await service.consent(b.location, { account: people[1] });
-		assert.equal((await send('GET', backB, { jar: b.jar })).json.branch_id, second.branch_id);
-		assert.equal((await send('GET', backA, { jar: a.jar })).json.branch_id, first.branch_id);
+		assert.equal((await send('GET', backB, { jar: b.jar })).json.branch_id, second.branch_identifier);
+		assert.equal((await send('GET', backA, { jar: a.jar })).json.branch_id, first.branch_identifier);
 		const seenA = await accountsOf((await readToken('mix-a')).access_token);
 		const seenB = await accountsOf((await readToken('mix-b')).access_token);
 		assert.deepEqual(seenA.filter((name) => seenB.includes(name)), []);
@@ -187,7 +187,7 @@ describe('connecting', () => {
 		const { location, jar } = await service.login({ key, id: client.client_id });
 		const back = await service.consent(location, { scopes: [] });
 		const answer = await send('GET', back, { jar });
-		assert.equal(answer.status, 400, answer.text);
+		assert.equal(answer.status, 403, answer.text);
 		assert.equal((await service.token('unticked', { key })).status, 409);
 	});
 
