@@ -12,6 +12,8 @@
 
 #include "base/text.h"
 
+#define MESSAGE_MOST 4096
+#define OPAQUE_LEAST 24 /* ids have up to 21 digits */
 #define RETRY_MAX_MS (24 * 60 * 60 * 1000)
 
 struct clues {
@@ -187,12 +189,56 @@ int google_words_fit(const char *text, size_t room)
 	return (int)len;
 }
 
+/* Characters that tokens, codes and keys are made of; "/" is none, so resource names stay whole. */
+static size_t opaque_run(const char *text, bool *ret_has_digit)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "-._~+%=");
+
+	*ret_has_digit = strcspn(text, "0123456789") < len;
+	return len;
+}
+
+/*
+ * Google's message for logs, job rows and callers. A proxy in between may repeat all that it was
+ * told, the Authorization header too: whatever looks like a credential is left out.
+ */
+static void quote_message(const char *message, struct buf *ret)
+{
+	while (*message != '\0') {
+		bool has_digit;
+		size_t len = opaque_run(message, &has_digit);
+
+		if (len >= OPAQUE_LEAST && has_digit)
+			buf_add_text(ret, "[...]");
+		else
+			buf_add(ret, message, len > 0 ? len : 1);
+		message += len > 0 ? len : 1;
+	}
+}
+
+/* ErrorInfo.reason and status words are identifiers; anything else is not worth repeating. */
+static bool is_identifier(const char *word)
+{
+	size_t len = strlen(word);
+
+	return len < 64 &&
+	       strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+		       len;
+}
+
 /* What happened in Google's words, and behind it what can be done, where we know. */
 static void explain(enum google_api kind, const struct clues *c, struct google_error *ret)
 {
-	const char *word = c->message && *c->message ? c->message : "no explanation";
-	int room = google_words_fit(word, 110); /* so that the advice behind it is never lost */
+	AUTO(buf_drop) struct buf message = BUF_INIT_WIPED(MESSAGE_MOST);
+	const char *word = "no explanation";
+	int room;
 
+	if (c->message && *c->message) {
+		quote_message(c->message, &message);
+		word = buf_text(&message);
+	}
+	room = google_words_fit(word, 110); /* so that the advice behind it is never lost */
 	switch (ret->class) {
 	case GOOGLE_PROJECT_REFUSED:
 		snprintf(ret->text, sizeof(ret->text),
@@ -234,8 +280,7 @@ void google_error_read(enum google_api kind, long status, const char *bytes, siz
 	if (len && json_parse(bytes, len, &root, &ignored) == 0)
 		read_body(root, &c, ret);
 	reason = c.reason ? c.reason : (c.word ? c.word : "");
-	snprintf(ret->reason, sizeof(ret->reason), "%.*s",
-		google_words_fit(reason, sizeof(ret->reason) - 1), reason);
+	snprintf(ret->reason, sizeof(ret->reason), "%s", is_identifier(reason) ? reason : "");
 	ret->class = classify(kind, &c);
 	explain(kind, &c, ret);
 }

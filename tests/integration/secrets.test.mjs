@@ -25,7 +25,7 @@ let key;
 const canaries = new Map(); // value → what it is
 const answers = []; // { what, text }
 
-const plant = (what, value) => value && canaries.set(value, what);
+const plant = (what, value) => typeof value === 'string' && value !== '' && canaries.set(value, what);
 
 // ---- searching ----
 
