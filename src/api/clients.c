@@ -7,7 +7,7 @@
 
 #include "api/path.h"
 #include "api/route.h"
-#include "base/mem.h"
+#include "api/scope.h"
 #include "base/text.h"
 
 #define NOT_FOUND "Client not found or inactive"
@@ -201,27 +201,18 @@ static int write_one(void *arg, const struct client *c, struct fault *f)
 	return 0;
 }
 
-static void free_branches(char **branches, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		mem_free(branches[i]);
-	mem_free(branches);
-}
-
+/* A key that is bound to nothing (any more) sees nothing. */
 static int list_for(
 	struct request *req, struct client_filter *filter, struct listing *l, struct fault *f)
 {
-	char **branches = NULL;
-	size_t n = 0;
+	AUTO(seen_branches_done) struct seen_branches seen;
 
-	if (req->has_key && req->key.is_bound) {
-		n = keys_branches(request_tokens(req), &req->key, &branches);
-		filter->branches = (const char *const *)branches;
-		filter->n_branches = n;
-	}
-	const int done = clients_list(request_tokens(req), filter, write_one, l, f);
-	free_branches(branches, n);
-	return done;
+	seen_branches_init(req, &seen);
+	if (seen.names && seen.n == 0)
+		return 0;
+	filter->branches = (const char *const *)seen.names;
+	filter->n_branches = seen.n;
+	return clients_list(request_tokens(req), filter, write_one, l, f);
 }
 
 static int list_clients(struct request *req, struct fault *f)

@@ -9,6 +9,7 @@
 #include "api/route.h"
 #include "api/server.h"
 #include "base/clock.h"
+#include "review_fetcher/review_fetcher.h"
 
 #define SERVICE "review-fetcher"
 
@@ -125,9 +126,11 @@ static int get_metrics(struct request *req, struct fault *f)
 static int get_metrics_json(struct request *req, struct fault *f)
 {
 	struct api *api = req->api;
-	struct json_out out = answer_json(req);
+	int64_t jobs = 0;
 
-	(void)f;
+	if (request_reviews(req) && jobs_count(request_reviews(req), &jobs, f) < 0)
+		return -1;
+	struct json_out out = answer_json(req);
 	json_key(&out, "deque");
 	json_open(&out, '{');
 	json_add_int(&out, "enqueued", metric_value(&server_handed_over));
@@ -137,6 +140,7 @@ static int get_metrics_json(struct request *req, struct fault *f)
 	json_add_int(&out, "current_size", (int64_t)pool_depth(api->parts.pool));
 	json_add_int(&out, "max_size", api->parts.settings->api_max_connections);
 	json_close(&out, '}');
+	json_add_int(&out, "jobs_tracked", jobs);
 	json_add_time(&out, "timestamp", clock_wall_ms());
 	json_close(&out, '}');
 	return 0;
@@ -150,7 +154,7 @@ const struct route health_routes[] = {
 		"200 while requests can be served, 503 while the database is away"},
 	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, NULL,
 		"Counters and gauges as Prometheus text"},
-	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE,
+	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_WORKER,
 		get_metrics_json, NULL, "The request queue in figures"},
 	{0},
 };

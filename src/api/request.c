@@ -256,6 +256,10 @@ const char *request_field_text(
 		request_error(req, "body", name, "has %zu bytes: give %zu to %zu", len, min, max);
 		return NULL;
 	}
+	if (memchr(text, '\0', len)) {
+		request_error(req, "body", name, "holds a NUL character (\\u0000): take it out");
+		return NULL;
+	}
 	return copy_bytes(req, text, len);
 }
 

@@ -34,11 +34,9 @@ static const struct route *const tables[] = {
 	client_routes,
 	connect_routes,
 	token_routes,
-#ifdef API_HAS_REVIEWS
 	job_routes,
 	review_routes,
 	nested_routes,
-#endif
 };
 
 static const struct route *extra_table;

@@ -243,3 +243,23 @@ int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f)
 	job_unref(j);
 	return 0;
 }
+
+static int read_count(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	(void)n_cols;
+	(void)f;
+	*(int64_t *)arg = db_get_int(&cols[0]);
+	return 0;
+}
+
+static int count_body(struct db *db, void *arg, struct fault *f)
+{
+	return db_read(db,
+		"SELECT count(*) FROM jobs WHERE status IN ('queued', 'running', 'waiting')",
+		read_count, arg, f);
+}
+
+int jobs_count(struct review_fetcher *rf, int64_t *ret, struct fault *f)
+{
+	return store_use(rf->parts.store, count_body, ret, f);
+}

@@ -60,6 +60,8 @@ MUST_CHECK int jobs_branch(
 	struct review_fetcher *rf, const char *id, struct buf *ret, struct fault *f);
 /* Asks a job to end after its current page. FAULT_MISSING; FAULT_CONFLICT: it has ended. */
 MUST_CHECK int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f);
+/* How many jobs have not ended. */
+MUST_CHECK int jobs_count(struct review_fetcher *rf, int64_t *ret, struct fault *f);
 
 /* ---- stream sessions: a token under a name that works once ---- */
 

@@ -82,6 +82,14 @@ static void a_bad_value_is_not_repeated(void **state)
 	assert_null(strstr(req.errors[0].msg, "GOCSPX"));
 }
 
+static void a_nul_inside_a_text_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(read_body("{\"a\":\"x\\u0000y\"}"), 0);
+	assert_null(request_field_text(&req, body, "a", 1, 10, true));
+	assert_int_equal(req.n_errors, 1);
+}
+
 static void more_errors_than_fit_are_dropped(void **state)
 {
 	(void)state;
@@ -158,6 +166,7 @@ int main(void)
 		TEST(fields_are_trimmed_copies),
 		TEST(every_bad_field_is_listed),
 		TEST(a_bad_value_is_not_repeated),
+		TEST(a_nul_inside_a_text_is_refused),
 		TEST(more_errors_than_fit_are_dropped),
 		TEST(broken_json_says_where),
 		TEST(an_empty_body_is_not_json),
