@@ -60,7 +60,10 @@ static const char *usable_id(const char *id)
 {
 	size_t len = id ? strlen(id) : 0;
 
-	return len > 0 && len <= ID_MAX && !strchr(id, '/') ? id : NULL;
+	if (len == 0 || len > ID_MAX || strchr(id, '/') || text_equal(id, ".") ||
+		text_equal(id, ".."))
+		return NULL;
+	return id;
 }
 
 /* What stands behind the last `collection` ("locations/") of a resource name. */

@@ -150,6 +150,8 @@ static void forget(struct job *j)
 
 	pthread_mutex_lock(&rf->lock);
 	map_remove(&rf->jobs, j->id, strlen(j->id));
+	if (nap_end(rf, &j->nap)) /* it had come back by itself meanwhile */
+		j->refs--;
 	pthread_mutex_unlock(&rf->lock);
 	job_unref(j);
 	jobs_look(rf);

@@ -102,9 +102,10 @@ static int keep_token(
 		return 0;
 	secret_drop(kept);
 	mem_free(kept);
-	f->retry_after_ms = 5000;
-	return fault_raise(
+	(void)fault_raise(
 		f, FAULT_THROTTLED, "Service is at capacity. Please retry after a few seconds.");
+	f->retry_after_ms = 5000;
+	return -1;
 }
 
 static void drop_token(struct review_fetcher *rf, const char *id)

@@ -97,9 +97,10 @@ int sessions_open(struct review_fetcher *rf, struct job_input *moved,
 	if (!full)
 		return 0;
 	session_free(s);
-	f->retry_after_ms = 5000;
-	return fault_raise(
+	(void)fault_raise(
 		f, FAULT_THROTTLED, "Service is at capacity. Please retry after a few seconds.");
+	f->retry_after_ms = 5000;
+	return -1;
 }
 
 int sessions_start_job(
