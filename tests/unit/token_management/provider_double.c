@@ -215,6 +215,14 @@ void scheduler_stop(struct scheduler *s)
 	(void)s;
 }
 
+void timer_wait(void)
+{
+	pthread_mutex_lock(&lock);
+	while (n_armed == 0)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
 int64_t timer_wait_and_fire(void)
 {
 	struct timer *t;

@@ -30,8 +30,9 @@ void provider_answers_later(struct ask *a, long status, int64_t retry_after_ms);
 void provider_fails(struct ask *a, enum net_result result);
 void provider_reset(void);
 
-/* Waits until a timer is armed, moves the clock to its time, fires it. Answers how long that took.
- */
+/* Waits until a timer is armed: what armed it has done its step. */
+void timer_wait(void);
+/* Then moves the clock to its time and fires it. Answers how long that took. */
 int64_t timer_wait_and_fire(void);
 
 /* Both clocks; set by the tests, moved by timers. */
