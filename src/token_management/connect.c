@@ -44,7 +44,7 @@ static void place_text(const uint8_t *state_hash, char ret[static 2 * HASH_BLAKE
 		snprintf(ret + 2 * i, 3, "%02x", state_hash[i]);
 }
 
-void connect_seal_verifier(const struct token_management *tm, const uint8_t *state_hash,
+static void seal_verifier(const struct token_management *tm, const uint8_t *state_hash,
 	const struct secret *verifier, struct sealed *ret)
 {
 	char row[2 * HASH_BLAKE2B_SIZE + 1];
@@ -303,7 +303,7 @@ int connect_begin(struct token_management *tm, int64_t client_id, const char *ti
 	rand_text(CONNECT_RANDOM_BYTES, state);
 	connect_hash(state, x.state_hash);
 	connect_hash(ret->cookie, x.browser_hash);
-	connect_seal_verifier(tm, x.state_hash, &verifier, &x.verifier);
+	seal_verifier(tm, x.state_hash, &verifier, &x.verifier);
 	result = store_transact(tm->store, begin_body, &x, f);
 	if (result >= 0)
 		write_location(&x, state, &verifier, &ret->location);

@@ -19,9 +19,7 @@ bool connect_is_ours(const char *text);
 /* What the database keeps of a value that a browser holds. */
 void connect_hash(const char *text, uint8_t ret[static HASH_BLAKE2B_SIZE]);
 
-/* The code verifier of a flow, sealed under the flow's own place. */
-void connect_seal_verifier(const struct token_management *tm, const uint8_t *state_hash,
-	const struct secret *verifier, struct sealed *ret);
+/* The code verifier of a flow, which is sealed under the flow's own place. */
 MUST_CHECK int connect_unseal_verifier(const struct token_management *tm, const uint8_t *state_hash,
 	const struct sealed *sealed, struct secret *ret, struct fault *f);
 

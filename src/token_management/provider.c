@@ -154,11 +154,6 @@ static bool word_is_in(const char *granted, const char *scope, size_t scope_len)
 	return false;
 }
 
-bool scope_is_in(const char *granted, const char *scope)
-{
-	return word_is_in(granted, scope, strlen(scope));
-}
-
 void scopes_missing(const char *wanted, const char *granted, struct buf *ret)
 {
 	const char *word;

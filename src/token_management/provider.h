@@ -36,9 +36,10 @@ void provider_google(const struct settings *s, struct provider *ret);
 /* No parameter of the protocol may come from the record's extras or URLs. -1 FAULT_INPUT. */
 MUST_CHECK int provider_check(const struct provider *p, struct fault *f);
 
-/* Whether `scope` is among the blank-separated `granted`; names that mean the same count as one. */
-bool scope_is_in(const char *granted, const char *scope);
-/* Appends those of `wanted` that are not in `granted`, blank-separated. */
+/*
+ * Appends those of `wanted` that are not in `granted`, all blank-separated; names that mean the
+ * same count as one.
+ */
 void scopes_missing(const char *wanted, const char *granted, struct buf *ret);
 
 struct authorize_request { /* borrowed */

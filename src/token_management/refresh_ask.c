@@ -197,6 +197,9 @@ static void stored(struct refresh *r)
 		F_INT("expires_at_ms", r->fresh.expires_at_ms),
 		F_BOOL("rotated", secret_is_set(&r->response.refresh_token)),
 		F_BOOL("lifetime_assumed", r->response.expires_in_s < 0));
+	if (r->grant.failures > 0)
+		log_event(LOG_INFO, "grant.recovered", F_STR("branch", r->branch_id),
+			F_INT("failures", r->grant.failures));
 	live_token_done(&r->token);
 	r->token = r->fresh;
 	r->fresh = (struct live_token){0};

@@ -17,7 +17,7 @@ static struct metric reads_total =
 
 /* ---- tokens ---- */
 
-void live_token_copy(const struct live_token *from, struct live_token *ret)
+static void live_token_copy(const struct live_token *from, struct live_token *ret)
 {
 	*ret = (struct live_token){
 		.client_row = from->client_row,

@@ -31,7 +31,6 @@ struct live_token {
 	struct secret access; /* empty: none */
 	int64_t expires_at_ms, lifetime_ms;
 };
-void live_token_copy(const struct live_token *from, struct live_token *ret);
 void live_token_done(struct live_token *t);
 /* *ret borrows from all of them. */
 void live_token_view(const struct live_token *t, const char *branch_id, const char *expires_text,

@@ -38,10 +38,7 @@ MUST_CHECK int token_management_new(
  * NULL is fine.
  */
 void token_management_stop(struct token_management *tm, int64_t wait_ms);
-/*
- * Every waiter has been answered and no refresh runs when it returns. After net_stop, while pool
- * and scheduler still run. NULL is fine.
- */
+/* Answers all waiters, ends all refreshes. After net_stop; the pool still runs or has run dry. */
 void token_management_free(struct token_management *tm);
 /* Worker; every 500 ms or so by serve: follows the change feed (other processes, command line). */
 MUST_CHECK int token_management_follow(struct token_management *tm, struct fault *f);
