@@ -212,6 +212,23 @@ static int read_description(const json_t *described, struct sim_fault *x, struct
 	return 0;
 }
 
+static unsigned usual_status(const struct sim_fault *x)
+{
+	switch (x->action) {
+	case FAULT_DO_ERROR:
+		return strcmp(x->error, "invalid_client") == 0 ? 401 : 400;
+	case FAULT_DO_STATUS:
+		return x->reason ? 403 : 500;
+	case FAULT_DO_NOTHING:
+	case FAULT_DO_RESET:
+	case FAULT_DO_TRUNCATE:
+	case FAULT_DO_NON_JSON:
+	case FAULT_DO_EMPTY:
+		break;
+	}
+	return 200;
+}
+
 /* Which action the fields add up to, and the status that goes with it. */
 static void settle(struct sim_fault *x)
 {
@@ -221,12 +238,8 @@ static void settle(struct sim_fault *x)
 		x->action = FAULT_DO_STATUS;
 	if (x->action == FAULT_DO_TRUNCATE)
 		x->is_after = true;
-	if (!x->status && x->action == FAULT_DO_ERROR)
-		x->status = strcmp(x->error, "invalid_client") == 0 ? 401 : 400;
-	if (!x->status && x->action == FAULT_DO_STATUS)
-		x->status = x->reason ? 403 : 500;
-	if (!x->status && (x->action == FAULT_DO_NON_JSON || x->action == FAULT_DO_EMPTY))
-		x->status = 200;
+	if (!x->status)
+		x->status = usual_status(x);
 }
 
 int faults_add(struct faults *f, const json_t *described, int64_t *ret_id, struct fault *fault)

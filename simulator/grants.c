@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grants and the tokens they give. */
-#include "simulator/grants_inner.h"
+#include "simulator/grants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "simulator/grants_inner.h"
 #include "simulator/world.h"
 
 void grants_lock(struct grants *g)

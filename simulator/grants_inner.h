@@ -6,8 +6,9 @@
 
 #include "simulator/grants.h"
 
-#define GRANT_OLD_MAX 8 /* so many rotated-away refresh tokens are remembered, to know them again \
-			 */
+#define GRANT_OLD_MAX                                                               \
+	8 /* so many rotated-away refresh tokens are remembered, to know them again \
+	   */
 
 struct refresh_token {
 	struct grant *grant;

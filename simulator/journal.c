@@ -48,7 +48,7 @@ int journal_replay(const char *path, int (*each)(void *arg, const json_t *line, 
 			break; /* torn by a kill: it was never answered for */
 		result = replay_line(line, (size_t)len, number, path, each, arg, f);
 	}
-	free(line);
+	free(line); /* house: allow free: getline made it */
 	fclose(file);
 	return result;
 }

@@ -44,6 +44,7 @@ VENDOR_HOMES = {
     r'librdkafka/.*': [r'src/sink/kafka\.c'],
     r'microhttpd\.h': [r'src/api/server.*', r'simulator/server.*'],
     r'gnutls/.*': [r'simulator/id_token\.c'],
+    r'gnutls/.*': [r'simulator/id_token\.c'],
 }
 SYSTEM_HEADERS = re.compile(
     r'(arpa|net|netinet|sys|linux)/.*|(assert|ctype|dirent|dlfcn|endian|err|errno|fcntl|float|getopt|glob'
