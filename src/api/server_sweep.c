@@ -11,6 +11,7 @@
 #include "base/clock.h"
 
 #define SWEEP_MS 1000
+#define LOOK_MS (3 * SWEEP_MS)
 
 static struct metric too_slow = METRIC_COUNTER("review_fetcher_http_connections_timed_out_total",
 	"Connections closed because no whole request came in time, by what they were doing.",
@@ -58,6 +59,17 @@ static void say_too_slow(const struct conn *c)
 	(void)send(c->fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/*
+ * An end that came together with the last bytes of a request raises no event of its own (the
+ * library listens for edges), so it is looked for during the first seconds of idleness.
+ */
+static bool has_ended(const struct conn *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void sweep_one(struct conn *c, int64_t now_ms)
 {
 	const int64_t both = atomic_load_explicit(&c->phase, memory_order_relaxed);
@@ -72,9 +84,10 @@ static void sweep_one(struct conn *c, int64_t now_ms)
 		metric_add(&too_slow, 1);
 		break;
 	case PHASE_IDLE:
-		if (age_ms <= LIMIT_IDLE_MS)
+		if (age_ms <= LIMIT_IDLE_MS && (age_ms > LOOK_MS || !has_ended(c)))
 			return;
-		metric_add(&too_idle, 1);
+		if (age_ms > LIMIT_IDLE_MS)
+			metric_add(&too_idle, 1);
 		break;
 	case PHASE_WORKING:
 	case PHASE_SENDING: /* the kernel watches: TCP_USER_TIMEOUT */

@@ -82,6 +82,13 @@ static bool is_open(int fd)
 	return n < 0;
 }
 
+static void assert_closed(int fd)
+{
+	for (int i = 0; i < 20000000 && is_open(fd); i++)
+		sched_yield();
+	assert_false(is_open(fd));
+}
+
 /* The server has taken up what was sent: an answer to a request sent later on another connection
  * shows. */
 static void settle(void)
@@ -142,9 +149,25 @@ static void an_idle_connection_is_kept_for_two_minutes(void **state)
 	assert_int_equal(reply.status, 200);
 	settle();
 	pass(122);
-	reply_done(&reply);
+	assert_closed(fd);
+	close(fd);
+}
+
+static void an_end_that_came_with_the_request_is_noticed(void **state)
+{
+	(void)state;
+	site_start(&site);
+	const int fd = http_open(&site);
+	http_send(fd, GET_SLOW, strlen(GET_SLOW));
+	shutdown(fd, SHUT_WR);
+	while (fake_waiting == 0)
+		let_others_run(NULL, 1);
+	assert_true(fake_answer());
 	http_read(fd, &reply);
-	assert_int_equal(reply.status, 0);
+	assert_int_equal(reply.status, 503);
+	settle();
+	pass(2);
+	assert_closed(fd);
 	close(fd);
 }
 
@@ -309,6 +332,7 @@ int main(void)
 		TEST(a_request_that_trickles_in_is_cut_off_after_thirty_seconds),
 		TEST(a_connection_that_says_nothing_is_cut_off),
 		TEST(an_idle_connection_is_kept_for_two_minutes),
+		TEST(an_end_that_came_with_the_request_is_noticed),
 		TEST(a_request_that_is_worked_on_has_no_limit_here),
 		TEST(connections_above_the_limit_hear_503),
 		TEST(accepted_sockets_give_up_on_peers_that_take_nothing),
