@@ -55,7 +55,9 @@ void process_block_signals(void)
 
 	end_set(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* A peer that left and a file that may not grow are errors of one write, not the end. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /* Reading the clock and _exit are all that it does: both are safe in a signal handler. */

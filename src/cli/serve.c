@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/process.h"
+#include "cli/ring.h"
 #include "net/net.h"
 #include "review_fetcher/review_fetcher.h"
 #include "token_management/token_management.h"
@@ -188,8 +189,9 @@ static int start(struct service *s, struct fault *f)
 {
 	unsigned workers = count_workers();
 
-	if (vault_open(s->settings->vault_key_file, &s->vault, f) < 0 ||
-		start_store(s, workers, f) < 0 || start_net(s, f) < 0)
+	if (start_store(s, workers, f) < 0 ||
+		ring_open(s->settings->vault_key_file, s->store, &s->vault, f) < 0 ||
+		start_net(s, f) < 0)
 		return -1;
 	s->pool = pool_new("worker", workers);
 	s->scheduler = scheduler_new();
