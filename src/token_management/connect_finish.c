@@ -24,10 +24,17 @@
 #define STORE_TRIES 6
 #define STORE_RETRY_MS 200 /* doubled each time: 6 tries take 6 s */
 
-#define CONNECTS(label)                                 \
-	METRIC_COUNTER("review_fetcher_connects_total", \
-		"Consent flows that came back, by outcome.", "outcome=\"" label "\"")
-static struct metric connects[] = {
+#define CONNECTS(label)                                                      \
+	{                                                                    \
+		label,                                                       \
+			METRIC_COUNTER("review_fetcher_connects_total",      \
+				"Consent flows that came back, by outcome.", \
+				"outcome=\"" label "\""),                    \
+	}
+static struct {
+	const char *name;
+	struct metric metric;
+} connects[] = {
 	[CONNECT_DONE] = CONNECTS("connected"),
 	[CONNECT_REFUSED] = CONNECTS("refused"),
 	[CONNECT_BAD_STATE] = CONNECTS("bad_state"),
@@ -99,7 +106,7 @@ static void log_end(const struct exchange *x)
 			F_STR("provider_error", x->provider_error), F_FAULT(&x->fault));
 	else
 		log_event(LOG_INFO, "connect.ended", F_STR("branch", x->grant.branch_id),
-			F_STR("outcome", connects[x->outcome].labels));
+			F_STR("outcome", connects[x->outcome].name));
 }
 
 static void finish(struct exchange *x, enum connect_outcome outcome, bool is_work)
@@ -107,7 +114,7 @@ static void finish(struct exchange *x, enum connect_outcome outcome, bool is_wor
 	struct connect_result result = {.outcome = outcome};
 
 	x->outcome = outcome;
-	metric_add(&connects[outcome], 1);
+	metric_add(&connects[outcome].metric, 1);
 	log_end(x);
 	if (x->has_flow) {
 		result.client_row = x->grant.client_row;

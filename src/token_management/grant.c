@@ -22,6 +22,7 @@ void grant_done(struct grant *g)
 	mem_free(g->redirect_uri);
 	mem_free(g->workspace_email);
 	mem_free(g->workspace_name);
+	mem_free(g->reason);
 	sealed_drop(&g->client_secret);
 	sealed_drop(&g->access);
 	sealed_drop(&g->refresh);
@@ -47,7 +48,7 @@ static struct sealed take_sealed(const struct db_value *col)
 
 #define GRANT_SELECT                                                                               \
 	"SELECT c.id, c.branch_id, c.client_id, c.provider, c.redirect_uri, c.workspace_email,"    \
-	" c.workspace_name, c.is_active, c.status, c.client_secret,"                               \
+	" c.workspace_name, c.is_active, c.status, c.client_secret, c.status_reason,"              \
 	" t.client_id, t.access_token, t.refresh_token, t.token_type, t.scope, t.requested_scope," \
 	" t.google_subject, t.expires_at_ms, t.lifetime_ms, t.retry_at_ms, t.refresh_failures,"    \
 	" t.fence, t.lease_until_ms, t.lease_owner"                                                \
@@ -69,20 +70,21 @@ static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct
 	g->is_active = db_get_int(&c[7]) != 0;
 	g->state = state_parse(db_get_text(&c[8]));
 	g->client_secret = take_sealed(&c[9]);
-	g->has_tokens = c[10].type != DB_NULL;
-	g->access = take_sealed(&c[11]);
-	g->refresh = take_sealed(&c[12]);
-	g->token_type = row_copy_text(&c[13]);
-	g->scope = row_copy_text(&c[14]);
-	g->requested_scope = row_copy_text(&c[15]);
-	g->subject = row_copy_text(&c[16]);
-	g->expires_at_ms = db_get_int(&c[17]);
-	g->lifetime_ms = db_get_int(&c[18]);
-	g->retry_at_ms = db_get_int(&c[19]);
-	g->failures = db_get_int(&c[20]);
-	g->fence = db_get_int(&c[21]);
-	g->lease_until_ms = db_get_int(&c[22]);
-	g->lease_owner = row_copy_text(&c[23]);
+	g->reason = row_copy_text(&c[10]);
+	g->has_tokens = c[11].type != DB_NULL;
+	g->access = take_sealed(&c[12]);
+	g->refresh = take_sealed(&c[13]);
+	g->token_type = row_copy_text(&c[14]);
+	g->scope = row_copy_text(&c[15]);
+	g->requested_scope = row_copy_text(&c[16]);
+	g->subject = row_copy_text(&c[17]);
+	g->expires_at_ms = db_get_int(&c[18]);
+	g->lifetime_ms = db_get_int(&c[19]);
+	g->retry_at_ms = db_get_int(&c[20]);
+	g->failures = db_get_int(&c[21]);
+	g->fence = db_get_int(&c[22]);
+	g->lease_until_ms = db_get_int(&c[23]);
+	g->lease_owner = row_copy_text(&c[24]);
 	return 1;
 }
 

@@ -28,6 +28,7 @@ struct grant { /* owned: grant_done */
 	char *redirect_uri, *workspace_email, *workspace_name;
 	bool is_active;
 	enum connection_state state;
+	char *reason; /* of the state, for people; NULL: none */
 	struct sealed client_secret;
 	/* of the tokens row; has_tokens false: there is none */
 	bool has_tokens;

@@ -24,7 +24,8 @@ struct token_management {
 	struct slot_table slots;
 	struct key_table keys;
 	struct work_list work;
-	int64_t changes_cursor; /* only token_management_follow touches it */
+	_Atomic bool database_fails; /* said already; debug until it works again */
+	int64_t changes_cursor;      /* only token_management_follow touches it */
 };
 
 /* Kinds of the change feed. ref: the branch id; for keys the key's id. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/text.h"
 #include "core/metrics.h"
 #include "store/store.h"
 #include "token_management/internal.h"
@@ -33,7 +34,10 @@ struct refresh *refresh_new(struct token_management *tm, struct slot *slot)
 
 	r->work.tm = tm;
 	r->slot = slot;
-	snprintf(r->branch_id, sizeof(r->branch_id), "%s", slot->branch_id);
+	/* What cannot be a branch is looked up as one that does not exist, never cut to another. */
+	if (slot->branch_len < sizeof(r->branch_id) &&
+		text_is_utf8(slot->branch_id, slot->branch_len))
+		memcpy(r->branch_id, slot->branch_id, slot->branch_len + 1);
 	return r;
 }
 
@@ -114,30 +118,45 @@ static void end_ready(struct refresh *r)
 	refresh_end(r, &a, &(struct slots_end){.epoch = r->demand.epoch, .found = &r->token});
 }
 
-static struct refresh_answer failed_answer(const struct refresh *r, int64_t wait_ms)
+static struct refresh_answer failed_answer(struct refresh *r, const struct slot_pause *pause)
 {
+	snprintf(r->words, sizeof(r->words), "No valid token is left, and refreshing fails: %s",
+		pause->reason);
 	if (secret_is_set(&r->token.access) && r->token.expires_at_ms > clock_wall_ms())
 		return (struct refresh_answer){.outcome = TOKEN_READY, .degraded = true};
 	return (struct refresh_answer){
 		.outcome = TOKEN_UNAVAILABLE,
-		.retry_after_ms = wait_ms > 0 ? wait_ms : 1,
-		.reason = "Refreshing this branch's token fails at the moment and no valid one is"
-			  " left; try again later",
+		.retry_after_ms = pause->wait_ms > 0 ? pause->wait_ms : 1,
+		.reason = r->words,
 	};
 }
 
-void refresh_end_failed(struct refresh *r, int64_t wait_ms)
+void refresh_end_failed(struct refresh *r, const struct slot_pause *pause)
 {
-	struct refresh_answer a = failed_answer(r, wait_ms);
+	struct refresh_answer a = failed_answer(r, pause);
 
 	refresh_end(r, &a, &(struct slots_end){.is_final = true});
 }
 
-void refresh_answer_failed(struct refresh *r, int64_t wait_ms)
+void refresh_answer_failed(struct refresh *r, const struct slot_pause *pause)
 {
-	struct refresh_answer a = failed_answer(r, wait_ms);
+	struct refresh_answer a = failed_answer(r, pause);
 
 	deliver(r, slots_take_waiters(r->work.tm, r->slot), &a);
+}
+
+void refresh_pause(struct refresh *r, const struct slot_pause *pause)
+{
+	slots_pause(r->work.tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
+		r->demand.epoch, pause);
+}
+
+void refresh_store_fault(struct refresh *r, const struct fault *f)
+{
+	bool is_known = atomic_exchange(&r->work.tm->database_fails, true);
+
+	log_event(is_known ? LOG_DEBUG : LOG_ERROR, "grant.database_failed",
+		F_STR("branch", r->branch_id), F_FAULT(f));
 }
 
 /* ---- reading the row ---- */
@@ -247,18 +266,24 @@ static bool is_held_by_another(struct refresh *r)
 
 static void wait_for_lease(struct refresh *r)
 {
-	int64_t delay = LEASE_POLL_LEAST_MS + (int64_t)rand_below(LEASE_POLL_SPREAD_MS);
+	struct slot_pause pause = {
+		.wait_ms = LEASE_POLL_LEAST_MS + (int64_t)rand_below(LEASE_POLL_SPREAD_MS)};
 
 	if (secret_is_set(&r->token.access) &&
 		clock_mono_ms() - r->held_since_mono_ms > LEASE_PATIENCE_MS)
-		refresh_answer_failed(r, delay);
-	work_later(&r->work, delay, refresh_look);
+		refresh_answer_failed(r, &pause);
+	work_later(&r->work, pause.wait_ms, refresh_look);
 }
 
 static void store_failed(struct refresh *r, const struct fault *f)
 {
-	log_event(LOG_ERROR, "grant.database_failed", F_STR("branch", r->branch_id), F_FAULT(f));
-	slots_pause(r->work.tm, r->slot, NULL, r->demand.epoch, STORE_PAUSE_MS);
+	static const struct slot_pause pause = {
+		.wait_ms = STORE_PAUSE_MS,
+		.reason = "the database cannot be reached at the moment",
+	};
+
+	refresh_store_fault(r, f);
+	slots_pause(r->work.tm, r->slot, NULL, r->demand.epoch, &pause);
 	refresh_look(&r->work);
 }
 
@@ -303,12 +328,12 @@ static int unrefreshable_body(struct db *db, void *arg, struct fault *f)
 /* No refresh token: what lives is served to its end; after that only a person can help. */
 static void end_unrefreshable(struct refresh *r)
 {
+	struct slot_pause pause = {.wait_ms = r->token.expires_at_ms - clock_wall_ms()};
 	struct fault f = {0};
 
 	if (secret_is_set(&r->token.access)) {
-		slots_pause(r->work.tm, r->slot, &r->token, r->demand.epoch,
-			r->token.expires_at_ms - clock_wall_ms());
-		refresh_end_failed(r, 0);
+		refresh_pause(r, &pause);
+		refresh_end_failed(r, &pause);
 		return;
 	}
 	if (store_transact(r->work.tm->store, unrefreshable_body, r, &f) < 0) {
@@ -319,23 +344,36 @@ static void end_unrefreshable(struct refresh *r)
 		"This connection has no refresh token; connect the branch again");
 }
 
+/* The row says how long the provider is left alone, and why. */
+static struct slot_pause row_pause(const struct refresh *r)
+{
+	struct slot_pause pause = {.wait_ms = r->grant.retry_at_ms - clock_wall_ms()};
+
+	if (pause.wait_ms > RETRY_AT_MOST_MS)
+		pause.wait_ms = 0;
+	snprintf(pause.reason, sizeof(pause.reason), "%s",
+		r->grant.reason != NULL ? r->grant.reason : "refreshing fails at the moment");
+	return pause;
+}
+
 static void judge(struct refresh *r)
 {
+	static const struct slot_pause stopping = {
+		.wait_ms = 1000, .reason = "the service is stopping"};
 	struct token_management *tm = r->work.tm;
-	int64_t wait_ms = r->grant.retry_at_ms - clock_wall_ms();
+	struct slot_pause pause = row_pause(r);
 
 	if (row_serves(r)) {
 		if (slots_publish(tm, r->slot, &r->token, r->demand.epoch) && r->demand.force)
 			slots_calm(tm, r->slot);
 		end_ready(r);
-	} else if (wait_ms > 0 && wait_ms <= RETRY_AT_MOST_MS) {
-		slots_pause(tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
-			r->demand.epoch, wait_ms);
-		refresh_end_failed(r, wait_ms);
+	} else if (pause.wait_ms > 0) {
+		refresh_pause(r, &pause);
+		refresh_end_failed(r, &pause);
 	} else if (r->grant.refresh.bytes == NULL) {
 		end_unrefreshable(r);
 	} else if (work_is_stopping(tm)) {
-		refresh_end_failed(r, 1000);
+		refresh_end_failed(r, &stopping);
 	} else if (is_held_by_another(r)) {
 		wait_for_lease(r);
 	} else {
@@ -351,6 +389,7 @@ static void ask_row(struct refresh *r)
 		store_failed(r, &f);
 		return;
 	}
+	atomic_store(&r->work.tm->database_fails, false);
 	if (end_without_token(r))
 		return;
 	if (read_token(r, &f) < 0) /* the vault cannot open it; a refresh brings another */
@@ -362,16 +401,16 @@ static void ask_row(struct refresh *r)
 void refresh_look(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
-	int64_t wait_ms;
+	struct slot_pause pause;
 
 	live_token_done(&r->token);
-	switch (slots_look(w->tm, r->slot, &r->demand, &r->token, &wait_ms)) {
+	switch (slots_look(w->tm, r->slot, &r->demand, &r->token, &pause)) {
 	case SLOT_SERVES:
 		end_ready(r);
 		break;
 	case SLOT_DEGRADED:
 	case SLOT_UNAVAILABLE:
-		refresh_end_failed(r, wait_ms);
+		refresh_end_failed(r, &pause);
 		break;
 	case SLOT_ASK_ROW:
 		ask_row(r);

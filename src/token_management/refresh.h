@@ -24,6 +24,7 @@ struct refresh {
 	struct demand demand;
 	struct grant grant;      /* the row as read last */
 	struct live_token token; /* what can be served without a refresh; access empty: nothing */
+	char words[SLOT_REASON_SIZE + 64]; /* of the last answer */
 	/* another process's lease, as seen from here */
 	int64_t held_fence, held_since_mono_ms;
 	/* our own */
@@ -53,13 +54,17 @@ struct refresh_answer {
 	enum token_outcome outcome;
 	bool degraded;
 	int64_t retry_after_ms;
-	const char *reason;
+	const char *reason; /* for people */
 };
 /* Answers whoever waits, then ends the run, or looks again for those who stay. */
 void refresh_end(struct refresh *r, const struct refresh_answer *a, const struct slots_end *end);
 /* Refreshing fails: who waits gets what still has life, or TOKEN_UNAVAILABLE. Ends the run. */
-void refresh_end_failed(struct refresh *r, int64_t wait_ms);
+void refresh_end_failed(struct refresh *r, const struct slot_pause *pause);
 /* The same for those who wait now, while the run goes on. */
-void refresh_answer_failed(struct refresh *r, int64_t wait_ms);
+void refresh_answer_failed(struct refresh *r, const struct slot_pause *pause);
+/* Nobody asks for a while; what still has life is served from memory meanwhile. */
+void refresh_pause(struct refresh *r, const struct slot_pause *pause);
+/* Logs a failure of the database, loudly once. */
+void refresh_store_fault(struct refresh *r, const struct fault *f);
 
 #endif

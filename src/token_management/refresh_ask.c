@@ -6,6 +6,7 @@
  */
 #include "token_management/refresh.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -83,7 +84,7 @@ static int64_t failure_wait_ms(const struct refresh *r)
 
 struct failing {
 	struct refresh *r;
-	int64_t wait_ms;
+	struct slot_pause pause;
 };
 
 static int fail_body(struct db *db, void *arg, struct fault *f)
@@ -93,7 +94,7 @@ static int fail_body(struct db *db, void *arg, struct fault *f)
 	struct grant_failure why = {
 		.class = r->response.class,
 		.reason = r->response.reason,
-		.retry_at_ms = clock_wall_ms() + x->wait_ms,
+		.retry_at_ms = clock_wall_ms() + x->pause.wait_ms,
 		.refresh = &r->sealed.refresh,
 	};
 
@@ -127,7 +128,7 @@ static void end_dead(struct refresh *r)
 static void record_failure(struct refresh *r)
 {
 	struct token_management *tm = r->work.tm;
-	struct failing x = {.r = r, .wait_ms = failure_wait_ms(r)};
+	struct failing x = {.r = r, .pause.wait_ms = failure_wait_ms(r)};
 	struct fault f = {0};
 	int outcome;
 
@@ -135,22 +136,21 @@ static void record_failure(struct refresh *r)
 	if (secret_is_set(&r->response.refresh_token))
 		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
 			&r->sealed.refresh);
-	log_failure(r, x.wait_ms);
+	snprintf(x.pause.reason, sizeof(x.pause.reason), "%s", r->response.reason);
+	log_failure(r, x.pause.wait_ms);
 	outcome = store_transact(tm->store, fail_body, &x, &f);
 	if (outcome == 1) {
 		look_again(r, token_class_name(r->response.class));
 		return;
 	}
 	if (outcome < 0)
-		log_event(LOG_ERROR, "grant.database_failed", F_STR("branch", r->branch_id),
-			F_FAULT(&f));
+		refresh_store_fault(r, &f);
 	if (r->response.class == TOKEN_CLASS_GRANT_DEAD) {
 		end_dead(r);
 		return;
 	}
-	slots_pause(tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
-		r->demand.epoch, x.wait_ms);
-	refresh_end_failed(r, x.wait_ms);
+	refresh_pause(r, &x.pause);
+	refresh_end_failed(r, &x.pause);
 }
 
 /* ---- success ---- */
@@ -164,27 +164,35 @@ static int store_body(struct db *db, void *arg, struct fault *f)
 
 static void step_store(struct work *w);
 
-static void store_later(struct refresh *r, const struct fault *f)
+static int64_t store_delay_ms(const struct refresh *r)
 {
-	struct token_management *tm = r->work.tm;
-	int64_t delay = STORE_RETRY_LEAST_MS, now = clock_mono_ms();
-	bool over = now - r->store_since_mono_ms > STORE_HOLD_MS ||
-		    (work_is_stopping(tm) && r->store_tries >= STORE_TRIES_AT_STOP);
+	int64_t delay = STORE_RETRY_LEAST_MS;
 
-	metric_add(over ? &stores_given_up : &stores_failed, 1);
 	for (unsigned n = 0; n < r->store_tries && delay < STORE_RETRY_MOST_MS; n++)
 		delay *= 2;
+	return delay < STORE_RETRY_MOST_MS ? delay : STORE_RETRY_MOST_MS;
+}
+
+static void store_later(struct refresh *r, const struct fault *f)
+{
+	struct slot_pause pause = {
+		.wait_ms = store_delay_ms(r),
+		.reason = "a new token came but cannot be stored at the moment",
+	};
+	bool over = clock_mono_ms() - r->store_since_mono_ms > STORE_HOLD_MS ||
+		    (work_is_stopping(r->work.tm) && r->store_tries >= STORE_TRIES_AT_STOP);
+
+	metric_add(over ? &stores_given_up : &stores_failed, 1);
 	if (r->store_tries++ == 0 || over)
 		log_event(LOG_ERROR, over ? "grant.store_given_up" : "grant.store_failed",
 			F_STR("branch", r->branch_id), F_FAULT(f));
-	slots_pause(tm, r->slot, secret_is_set(&r->token.access) ? &r->token : NULL,
-		r->demand.epoch, delay);
+	refresh_pause(r, &pause);
 	if (over) {
-		refresh_end_failed(r, delay);
+		refresh_end_failed(r, &pause);
 		return;
 	}
-	refresh_answer_failed(r, delay);
-	work_later(&r->work, delay, step_store);
+	refresh_answer_failed(r, &pause);
+	work_later(&r->work, pause.wait_ms, step_store);
 }
 
 static void stored(struct refresh *r)
@@ -260,13 +268,14 @@ static int release_body(struct db *db, void *arg, struct fault *f)
 /* Nothing was asked, or we stop: nobody has to wait for the lease, and nothing failed. */
 static void release(struct refresh *r)
 {
+	static const struct slot_pause stopping = {
+		.wait_ms = 1000, .reason = "the service is stopping"};
 	struct fault f = {0};
 
 	if (store_transact(r->work.tm->store, release_body, r, &f) < 0)
-		log_event(LOG_WARN, "grant.database_failed", F_STR("branch", r->branch_id),
-			F_FAULT(&f));
+		refresh_store_fault(r, &f);
 	forget_answer(r);
-	refresh_end_failed(r, 1000);
+	refresh_end_failed(r, &stopping);
 }
 
 static void step_answer(struct work *w)
@@ -320,7 +329,8 @@ static void cannot_ask(struct refresh *r, const struct fault *f)
 {
 	r->response = (struct token_response){
 		.class = TOKEN_CLASS_MISCONFIGURED, .retry_after_ms = -1, .expires_in_s = -1};
-	memcpy(r->response.reason, f->text, sizeof(r->response.reason) - 1);
+	snprintf(r->response.reason, sizeof(r->response.reason), "%.*s",
+		(int)sizeof(r->response.reason) - 1, f->text);
 	record_failure(r);
 }
 

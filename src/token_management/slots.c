@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "token_management/slots.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -87,6 +88,7 @@ void slots_init(struct slot_table *t)
 static void slot_free(struct slot *s)
 {
 	live_token_done(&s->token);
+	mem_free(s->retry_reason);
 	mem_free(s->branch_id);
 	mem_free(s);
 }
@@ -266,7 +268,7 @@ static void read_demand(const struct slot *s, struct demand *ret)
 }
 
 enum slot_look slots_look(struct token_management *tm, struct slot *s, struct demand *ret,
-	struct live_token *ret_token, int64_t *ret_wait_ms)
+	struct live_token *ret_token, struct slot_pause *ret_pause)
 {
 	int64_t wall = clock_wall_ms(), mono = clock_mono_ms(), life;
 	struct slot_shard *shard = lock_slot(tm, s);
@@ -280,7 +282,9 @@ enum slot_look slots_look(struct token_management *tm, struct slot *s, struct de
 		look = life > 0 ? SLOT_DEGRADED : SLOT_UNAVAILABLE;
 	if (look == SLOT_SERVES || look == SLOT_DEGRADED)
 		live_token_copy(&s->token, ret_token);
-	*ret_wait_ms = s->retry_mono_ms - mono;
+	ret_pause->wait_ms = s->retry_mono_ms - mono;
+	snprintf(ret_pause->reason, sizeof(ret_pause->reason), "%s",
+		s->retry_reason != NULL ? s->retry_reason : "");
 	pthread_mutex_unlock(&shard->lock);
 	return look;
 }
@@ -298,7 +302,7 @@ bool slots_publish(
 }
 
 void slots_pause(struct token_management *tm, struct slot *s, const struct live_token *t,
-	uint64_t epoch, int64_t wait_ms)
+	uint64_t epoch, const struct slot_pause *pause)
 {
 	struct slot_shard *shard = lock_slot(tm, s);
 	bool has_rejected = s->has_rejected;
@@ -307,7 +311,9 @@ void slots_pause(struct token_management *tm, struct slot *s, const struct live_
 		if (t != NULL)
 			put_token(s, t);
 		s->has_rejected = has_rejected; /* put_token takes every token for a new one */
-		s->retry_mono_ms = clock_mono_ms() + wait_ms;
+		s->retry_mono_ms = clock_mono_ms() + pause->wait_ms;
+		mem_free(s->retry_reason);
+		s->retry_reason = mem_text(pause->reason);
 	}
 	pthread_mutex_unlock(&shard->lock);
 }
@@ -431,6 +437,40 @@ void slots_forget_all(struct token_management *tm)
 		map_each(&shard->slots, empty_each, NULL);
 		pthread_mutex_unlock(&shard->lock);
 	}
+}
+
+#define SWEEP_MOST 256
+struct sweeping {
+	int64_t mono_ms;
+	struct slot *found[SWEEP_MOST];
+	size_t n;
+};
+
+static int find_dead(void *arg, const void *key, size_t len, void *value)
+{
+	struct sweeping *x = arg;
+	struct slot *s = value;
+
+	(void)key;
+	(void)len;
+	if (s->running == NULL && s->expires_mono_ms <= x->mono_ms &&
+		s->retry_mono_ms <= x->mono_ms)
+		x->found[x->n++] = s;
+	return x->n == SWEEP_MOST;
+}
+
+void slots_sweep(struct token_management *tm)
+{
+	struct slot_shard *shard = &tm->slots.shards[tm->slots.swept++ % SLOT_SHARDS];
+	struct sweeping x = {.mono_ms = clock_mono_ms()};
+
+	pthread_mutex_lock(&shard->lock);
+	map_each(&shard->slots, find_dead, &x);
+	for (size_t i = 0; i < x.n; i++) {
+		empty(x.found[i]);
+		let_go_if_empty(shard, x.found[i]);
+	}
+	pthread_mutex_unlock(&shard->lock);
 }
 
 void slots_replace(struct token_management *tm, const char *branch_id, const struct live_token *t)

@@ -61,6 +61,7 @@ struct slot {
 	char expires_text[CLOCK_TEXT_SIZE];
 	int64_t expires_mono_ms; /* the same instant on the clock that does not jump */
 	int64_t retry_mono_ms;   /* a failing provider is not asked before; 0: it does not fail */
+	char *retry_reason;      /* words for people, NULL: none */
 	uint64_t epoch;
 	uint8_t rejected[HASH_BLAKE2B_SIZE]; /* of a token that a caller saw refused */
 	bool has_rejected;
@@ -77,6 +78,7 @@ struct slot_shard {
 struct slot_table {
 	struct slot_shard shards[SLOT_SHARDS];
 	int64_t reads_counted; /* by slots_count_reads */
+	size_t swept;          /* by slots_sweep: shards so far */
 };
 void slots_init(struct slot_table *t);
 void slots_done(struct slot_table *t);
@@ -95,17 +97,22 @@ struct demand { /* of all who wait: what a token must be to answer them */
 enum slot_look {
 	SLOT_SERVES,      /* *ret_token is good for all */
 	SLOT_DEGRADED,    /* the provider fails and is left alone; *ret_token still has life */
-	SLOT_UNAVAILABLE, /* the same, and there is none; *ret_wait_ms */
+	SLOT_UNAVAILABLE, /* the same, and there is none */
 	SLOT_ASK_ROW,
 };
+#define SLOT_REASON_SIZE 200
+struct slot_pause { /* SLOT_DEGRADED, SLOT_UNAVAILABLE */
+	int64_t wait_ms;
+	char reason[SLOT_REASON_SIZE];
+};
 enum slot_look slots_look(struct token_management *tm, struct slot *s, struct demand *ret,
-	struct live_token *ret_token, int64_t *ret_wait_ms);
+	struct live_token *ret_token, struct slot_pause *ret_pause);
 /* Puts a token into memory unless the epoch has moved on; says whether it did. */
 bool slots_publish(
 	struct token_management *tm, struct slot *s, const struct live_token *t, uint64_t epoch);
-/* A token still served, but only until the provider may be asked again; or none (t NULL). */
+/* Nobody asks for a while; t, if any, is served meanwhile. */
 void slots_pause(struct token_management *tm, struct slot *s, const struct live_token *t,
-	uint64_t epoch, int64_t wait_ms);
+	uint64_t epoch, const struct slot_pause *pause);
 /*
  * Ends the refresh: hands over the callers to be answered and lets the slot go when it holds
  * nothing. True: it has to go on instead, for those who stayed.
@@ -129,6 +136,8 @@ void slots_calm(struct token_management *tm, struct slot *s);
 /* Throws away what memory holds of a branch. */
 void slots_forget(struct token_management *tm, const char *branch_id);
 void slots_forget_all(struct token_management *tm);
+/* Lets go, in one shard a call, of branches that nobody has read since their token died. */
+void slots_sweep(struct token_management *tm);
 /* A new connection: its token replaces what memory holds. */
 void slots_replace(struct token_management *tm, const char *branch_id, const struct live_token *t);
 

@@ -113,6 +113,7 @@ static void take_change(void *arg, const char *kind, const char *ref)
 int token_management_follow(struct token_management *tm, struct fault *f)
 {
 	slots_count_reads(&tm->slots);
+	slots_sweep(tm);
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
 		return -1;
 	return keys_write_back(tm, f);

@@ -234,7 +234,7 @@ void token_response_done(struct token_response *r)
 	secret_drop(&r->refresh_token);
 	secret_drop(&r->id_token);
 	mem_free(r->scope);
-	r->scope = NULL;
+	*r = (struct token_response){0};
 }
 
 void token_reply_take(struct net_reply *moved, struct token_reply *ret)

@@ -56,7 +56,7 @@ struct call {
 	bool degraded;
 	int64_t client_row, expires_at_ms;
 	uint32_t retry_after_ms;
-	char access[64], reason[160], branch[64];
+	char access[64], reason[280], branch[64];
 	/* look, inside done, at what the database holds (rotation before answer) */
 	bool looks;
 	char *stored_refresh;

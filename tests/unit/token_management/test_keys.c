@@ -280,6 +280,7 @@ static void keys_are_listed_with_all_but_their_secret(void **state)
 	AUTO(secret_drop) struct secret one = make(r->tm, &in, id);
 	AUTO(secret_drop) struct secret two = make(r->tm, &in, id);
 
+	assert_false(secret_equal(&one, &two));
 	CHECK(keys_list(r->tm, count_row, &n, &f), &f);
 	assert_int_equal(n, 2);
 	assert_int_equal(

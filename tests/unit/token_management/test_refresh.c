@@ -296,6 +296,44 @@ static void unknown_branches_leave_nothing_in_memory(void **state)
 	assert_int_equal(count_slots(r), 0);
 }
 
+static void what_cannot_be_a_branch_is_never_taken_for_one_that_is(void **state)
+{
+	struct rig *r = *state;
+	struct call c = {0};
+	char branch[LIMIT_BRANCH_ID_BYTES + 1], longer[LIMIT_BRANCH_ID_BYTES + 10];
+
+	memset(branch, 'x', sizeof(branch));
+	branch[sizeof(branch) - 1] = '\0';
+	snprintf(longer, sizeof(longer), "%sy", branch);
+	rig_connected(r, branch, "old", "first", HOUR, HOUR);
+	call_now(r->tm, &c, longer);
+	assert_int_equal(c.outcome, TOKEN_UNKNOWN);
+	call_now(r->tm, &c, "\xff");
+	assert_int_equal(c.outcome, TOKEN_UNKNOWN);
+	call_now(r->tm, &c, "");
+	assert_int_equal(c.outcome, TOKEN_UNKNOWN);
+	call_now(r->tm, &c, branch);
+	assert_int_equal(c.outcome, TOKEN_READY);
+}
+
+static void memory_lets_go_of_branches_that_nobody_reads(void **state)
+{
+	struct rig *r = *state;
+	struct fault f = {0};
+	struct call c = {0};
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	CHECK(token_management_follow(r->tm, &f), &f); /* of the registration */
+	call_now(r->tm, &c, "b");
+	for (size_t i = 0; i < SLOT_SHARDS; i++)
+		CHECK(token_management_follow(r->tm, &f), &f);
+	assert_int_equal(count_slots(r), 1);
+	time_passes(HOUR);
+	for (size_t i = 0; i < SLOT_SHARDS; i++)
+		CHECK(token_management_follow(r->tm, &f), &f);
+	assert_int_equal(count_slots(r), 0);
+}
+
 static void a_deleted_client_is_unknown_at_once(void **state)
 {
 	struct rig *r = *state;
@@ -400,6 +438,8 @@ int main(void)
 		TEST(a_refused_token_is_replaced_though_it_seems_to_live),
 		TEST(outcomes_without_a_token_say_why),
 		TEST(unknown_branches_leave_nothing_in_memory),
+		TEST(what_cannot_be_a_branch_is_never_taken_for_one_that_is),
+		TEST(memory_lets_go_of_branches_that_nobody_reads),
 		TEST(a_deleted_client_is_unknown_at_once),
 		TEST(a_clock_set_back_does_not_make_a_dead_token_live),
 		TEST(a_missing_expires_in_is_taken_for_an_hour_and_stored_as_such),

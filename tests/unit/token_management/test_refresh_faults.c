@@ -152,6 +152,9 @@ static void a_misconfigured_client_marks_the_branch_but_not_its_grant(void **sta
 	reason = rig_text(r, "SELECT status_reason FROM clients");
 	assert_non_null(strstr(reason, "invalid_client"));
 	mem_free(reason);
+	assert_non_null(strstr(c.reason, "invalid_client"));
+	call_now(r->tm, &c, "b"); /* the same words while it is left alone */
+	assert_non_null(strstr(c.reason, "invalid_client"));
 	assert_heals(r, &c);
 }
 
