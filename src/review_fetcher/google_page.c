@@ -10,6 +10,7 @@
 #include "core/limits.h"
 
 #define ID_MAX 512
+#define ITEMS_MAX 5000 /* far beyond any page size; what is more is meant to hurt */
 
 static const char *keep(struct google_page *p, char *made)
 {
@@ -227,6 +228,9 @@ static int read_frame(enum google_api kind, struct google_page *p, struct fault 
 		return fault_raise(f, FAULT_UPSTREAM, "the page is an error with status 200");
 	if (items && !json_is_array(items) && !json_is_null(items))
 		return fault_raise(f, FAULT_UPSTREAM, "`%s` is not an array", lists[kind]);
+	if (json_array_size(items) > ITEMS_MAX)
+		return fault_raise(f, FAULT_UPSTREAM,
+			"the page has %zu items, more than a page can", json_array_size(items));
 	if (next && !json_is_string(next) && !json_is_null(next))
 		return fault_raise(f, FAULT_UPSTREAM, "`nextPageToken` is not a string");
 	read_items(kind, p, items);

@@ -108,6 +108,10 @@ struct review_filter { /* NULL or negative: any */
 	int64_t since_us, until_us;   /* by update time; INT64_MIN / INT64_MAX: any */
 	bool oldest_first;            /* default: newest update first */
 };
+/*
+ * Also writes `count` (of this page) and, on the first page and where an index can tell,
+ * `total_reviews` (null otherwise), which ends at 10,000: then total_is_least is true.
+ */
 MUST_CHECK int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
 	const struct list_page *page, struct json_out *ret, struct buf *ret_cursor,
 	struct fault *f);

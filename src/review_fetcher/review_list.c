@@ -216,7 +216,18 @@ static int list_reviews(struct db *db, struct listing *l, struct fault *f)
 	return query_run(&q, db, write_review, l, f);
 }
 
-/* Counting all of ten million would cost more than the page. */
+/*
+ * Counting all of ten million would cost more than the page, so it ends at COUNTED_MOST; and what
+ * an index cannot tell is counted only among the reviews of a few locations.
+ */
+static bool can_count(const struct listing *l)
+{
+	const struct review_filter *f = l->filter;
+	bool by_content = f->rating > 0 || f->replied >= 0 || f->deleted > 0 || (f->q && *f->q);
+
+	return !l->page->cursor && (!by_content || l->few || f->location_id);
+}
+
 static int count_reviews(struct db *db, struct listing *l, struct fault *f)
 {
 	AUTO(query_done) struct query q = {0};
@@ -234,7 +245,7 @@ static int list_body(struct db *db, void *arg, struct fault *f)
 
 	if (look_at_places(db, l, f) < 0 || list_reviews(db, l, f) < 0)
 		return -1;
-	return l->page->cursor ? 0 : count_reviews(db, l, f);
+	return can_count(l) ? count_reviews(db, l, f) : 0;
 }
 
 int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
@@ -245,7 +256,8 @@ int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
 		.out = ret,
 		.cursor = ret_cursor,
 		.like = BUF_INIT(8192),
-		.room = page->limit};
+		.room = page->limit,
+		.total = -1};
 	int listed;
 
 	json_key(ret, "reviews");
@@ -256,10 +268,12 @@ int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
 	if (listed < 0)
 		return -1;
 	json_add_int(ret, "count", l.shown);
-	if (!page->cursor) {
-		json_add_int(ret, "total_reviews", l.total > COUNTED_MOST ? COUNTED_MOST : l.total);
-		json_add_bool(ret, "total_is_least", l.total > COUNTED_MOST);
-	}
+	json_key(ret, "total_reviews");
+	if (l.total < 0)
+		json_put_null(ret);
+	else
+		json_put_int(ret, l.total > COUNTED_MOST ? COUNTED_MOST : l.total);
+	json_add_bool(ret, "total_is_least", l.total > COUNTED_MOST);
 	return 0;
 }
 

@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "store/store.h"
 
 struct prior {
-	bool is_there, same, was_deleted;
+	bool is_there, same, same_raw, was_deleted;
 	int64_t last_seen_ms, last_walk_id;
 	const uint8_t *hash; /* to compare with */
+	const char *raw;
 };
 
 /* Length before bytes, so that no two contents run into the same text. */
@@ -54,6 +56,7 @@ static int read_prior(void *arg, const struct db_value *cols, size_t n_cols, str
 	p->last_seen_ms = db_get_int(&cols[1]);
 	p->last_walk_id = db_get_int(&cols[2]);
 	p->was_deleted = cols[3].type != DB_NULL;
+	p->same_raw = text_equal(db_get_text(&cols[4]), p->raw);
 	return 0;
 }
 
@@ -95,6 +98,17 @@ static int write_row(struct db *db, const struct walk *w, const struct google_re
 		db_int(w->id));
 }
 
+/* To the letter what is there already: no index is touched. */
+static int see_row(struct db *db, const struct walk *w, const struct google_review *r,
+	int64_t seen_ms, struct fault *f)
+{
+	return db_exec(db,
+		"UPDATE reviews SET last_seen_ms = $3, last_walk_id = $4, account_id = $5"
+		" WHERE location_id = $1 AND review_id = $2",
+		NULL, f, db_text(w->location_id), db_text(r->id), db_int(seen_ms), db_int(w->id),
+		db_text(w->account_id));
+}
+
 /* Nothing a reader would notice: updated_at stays, so that repeating a pass changes nothing. */
 static int touch_row(struct db *db, const struct walk *w, const struct google_review *r,
 	int64_t seen_ms, struct fault *f)
@@ -116,10 +130,10 @@ int review_store(struct db *db, const struct walk *w, const struct google_review
 	struct review_seen *ret, struct fault *f)
 {
 	static const char sql[] =
-		"SELECT content_hash, last_seen_ms, last_walk_id, deleted_at_ms FROM reviews"
+		"SELECT content_hash, last_seen_ms, last_walk_id, deleted_at_ms, raw FROM reviews"
 		" WHERE location_id = $1 AND review_id = $2";
 	uint8_t hash[HASH_BLAKE2B_SIZE];
-	struct prior prior = {.hash = hash};
+	struct prior prior = {.hash = hash, .raw = r->raw};
 	/* A clock that was set back must not make this pass look older than its own start. */
 	int64_t seen_ms = now_ms > w->pass_started_ms ? now_ms : w->pass_started_ms;
 
@@ -130,7 +144,8 @@ int review_store(struct db *db, const struct walk *w, const struct google_review
 	ret->first_in_pass = !prior.is_there || prior.last_seen_ms < w->pass_started_ms;
 	if (prior.same && !prior.was_deleted) {
 		ret->change = REVIEW_UNCHANGED;
-		return touch_row(db, w, r, seen_ms, f);
+		return prior.same_raw ? see_row(db, w, r, seen_ms, f)
+				      : touch_row(db, w, r, seen_ms, f);
 	}
 	ret->change = prior.is_there ? REVIEW_CHANGED : REVIEW_NEW;
 	return write_row(db, w, r, hash, seen_ms, now_ms, f);

@@ -143,7 +143,7 @@ static void try_later(struct walk *w, int64_t hint_ms, const char *why)
 	const struct settings *s = w->job->rf->parts.settings;
 	int64_t wait_ms;
 
-	log_event(LOG_INFO, "job.retry", F_STR("job", w->job->id),
+	log_event(LOG_DEBUG, "job.retry", F_STR("job", w->job->id),
 		F_STR("location", w->location_id), F_INT("attempt", w->attempts + 1),
 		F_STR("cause", why));
 	if (w->attempts >= (uint64_t)s->retry_max_retries) {
@@ -242,7 +242,7 @@ static void read_error(struct walk *w)
 	google_error_read(w->kind, w->reply.status, w->reply.body.data, w->reply.body.len,
 		w->page_token != NULL, &e);
 	buf_drop(&w->reply.body);
-	log_event(LOG_INFO, "google.refused", F_STR("job", w->job->id),
+	log_event(LOG_DEBUG, "google.refused", F_STR("job", w->job->id),
 		F_STR("location", w->location_id), F_INT("status", w->reply.status),
 		F_STR("class", google_class_name(e.class)), F_STR("reason", e.reason));
 	if (e.class != GOOGLE_THROTTLED)

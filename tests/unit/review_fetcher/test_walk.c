@@ -598,6 +598,53 @@ static void many_jobs_run_at_once_and_more_wait_their_turn(void **state)
 		assert_string_equal(world_run(ids[i]), "completed");
 }
 
+/* Whichever transactions fail, the steps they belong to come again, and nothing is lost or counted
+ * twice. */
+static void a_database_that_fails_anywhere_delays_the_job_and_loses_nothing(void **state)
+{
+	(void)state;
+	for (int n = 0; n < 45; n++) {
+		const char *job;
+
+		world_down(NULL);
+		world_up(NULL);
+		world.page_size = 3;
+		job = world_job();
+		world.store_fails_in = n;
+		world.store_fails = 3;
+		if (!text_equal(world_run(job), "completed"))
+			fail_msg("transaction %d: %s", n, world_status(job));
+		assert_int_equal(world_number(ALL_REVIEWS), truth());
+		assert_int_equal(world_number("SELECT reviews_new FROM jobs"), truth());
+		assert_int_equal(world_number("SELECT pages FROM jobs"), 15);
+	}
+}
+
+static void a_page_too_large_or_too_full_is_given_up_not_swallowed(void **state)
+{
+	AUTO(buf_drop) struct buf page = BUF_INIT(1 << 20);
+	const char *job = world_job();
+
+	(void)state;
+	buf_add_text(&page, "{\"reviews\":[{}");
+	for (int i = 0; i < 5000; i++)
+		buf_add_text(&page, ",{}");
+	buf_add_text(&page, "]}");
+	world.rules[0] = (struct rule){.match = "l000-0/reviews",
+		.count = 100,
+		.status = 200,
+		.body = buf_text(&page),
+		.retry_after_ms = -1};
+	world.rules[1] = (struct rule){.match = "l001-0/reviews",
+		.count = 100,
+		.result = NET_TOO_LARGE,
+		.retry_after_ms = -1};
+	assert_string_equal(world_run(job), "partial");
+	assert_status_holds(job, "5001 items, more than a page can");
+	assert_status_holds(job, "larger than a page of Google's can be");
+	assert_int_equal(world_number(ALL_REVIEWS), truth() - 14);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
@@ -635,6 +682,8 @@ int main(void)
 		T(a_restart_fails_jobs_whose_token_was_in_memory_and_says_why),
 		T(a_job_whose_lease_another_process_took_writes_nothing_more),
 		T(many_jobs_run_at_once_and_more_wait_their_turn),
+		T(a_database_that_fails_anywhere_delays_the_job_and_loses_nothing),
+		T(a_page_too_large_or_too_full_is_given_up_not_swallowed),
 	};
 	return cmocka_run_group_tests_name("review_fetcher/walk", tests, NULL, NULL);
 }

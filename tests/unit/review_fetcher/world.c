@@ -64,6 +64,35 @@ bool scheduler_disarm(struct scheduler *s, struct timer *t)
 	return true;
 }
 
+/* ---- the database, when it fails (the linker sends the engine's calls here) ---- */
+
+int __real_store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f);
+int __wrap_store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f);
+int __real_store_use(struct store *s, store_body_fn *body, void *arg, struct fault *f);
+int __wrap_store_use(struct store *s, store_body_fn *body, void *arg, struct fault *f);
+
+static bool store_fails(void)
+{
+	if (world.store_fails == 0 || --world.store_fails_in >= 0)
+		return false;
+	world.store_fails--;
+	return true;
+}
+
+int __wrap_store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f)
+{
+	if (store_fails())
+		return fault_raise(f, FAULT_STORE, "the disk is full");
+	return __real_store_transact(s, body, arg, f);
+}
+
+int __wrap_store_use(struct store *s, store_body_fn *body, void *arg, struct fault *f)
+{
+	if (!world.looking && store_fails())
+		return fault_raise(f, FAULT_STORE, "the disk is full");
+	return __real_store_use(s, body, arg, f);
+}
+
 /* ---- tokens ---- */
 
 struct wish {
@@ -537,8 +566,10 @@ static void look(struct reading *r)
 {
 	struct fault f = {0};
 
+	world.looking = true;
 	if (store_use(world.store, read_body, r, &f) < 0)
 		fail_msg("%s: %s", r->sql, f.text);
+	world.looking = false;
 }
 
 int64_t world_number(const char *sql)

@@ -39,7 +39,8 @@ struct world {
 	const char *circling_location;    /* its nextPageToken leads back */
 	bool circle_is_short;             /* to the very same page */
 	struct rule rules[4];
-	int max_per_run; /* a token is refused after so many requests; 0: never */
+	int store_fails_in, store_fails; /* after so many transactions, so many fail; 0: none */
+	int max_per_run;                 /* a token is refused after so many requests; 0: never */
 	/* what was seen */
 	int calls[3], calls_all, tokens_asked, tokens_rejected, token_number;
 	int calls_of_token;
@@ -48,6 +49,7 @@ struct world {
 	const char *client_status; /* of every branch but "nowhere" */
 	int64_t wall_ms, mono_ms;
 	unsigned steps;
+	bool looking; /* it is the test that reads the database */
 };
 extern struct world world;
 
