@@ -48,10 +48,13 @@ void access_write(struct grants *g, const struct grant *grant, int64_t ends_ms,
 int access_read(const struct grants *g, const char *token, size_t len, struct access_parts *ret)
 {
 	AUTO(buf_drop) struct buf bytes = BUF_INIT(GRANTS_TOKEN_SIZE);
+	const char *padding = memchr(token, ACCESS_PADDING, len);
 	size_t prefix = strlen(PREFIX);
 	uint8_t mac[MAC];
 	struct wire w;
 
+	if (padding)
+		len = (size_t)(padding - token);
 	if (len <= prefix || memcmp(token, PREFIX, prefix) != 0 ||
 		text_base64url_decode(token + prefix, len - prefix, &bytes) != 0 ||
 		bytes.len != sizeof(w))

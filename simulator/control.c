@@ -162,7 +162,9 @@ static void write_settings(struct request *r)
 	json_add_bool(&o, "strict_page_size", t.strict_page_size);
 	json_add_bool(&o, "batch_empty", t.batch_empty);
 	json_add_text(&o, "reply_state", t.reply_state);
+	overlay_read(&r->sim->overlay);
 	json_add_bool(&o, "reply_moves_review", r->sim->overlay.reply_moves_review);
+	overlay_done(&r->sim->overlay);
 	pthread_mutex_lock(&r->sim->grants.lock);
 	json_add_int(&o, "access_token_ttl_sec", g->access_ttl_sec);
 	json_add_int(&o, "refresh_token_ttl_sec", g->refresh_ttl_sec);

@@ -9,7 +9,8 @@
 #include "simulator/control.h"
 #include "simulator/review_json.h"
 
-#define SHOWN_MAX 100 /* so many changes are named in the answer */
+#define SHOWN_MAX 100       /* so many changes are named in the answer */
+#define CHANGES_MAX 2000000 /* so many are done at once */
 
 enum { DICE_WHERE = 64, DICE_WHICH };
 
@@ -132,7 +133,7 @@ static void change_some(struct work *w, uint64_t location)
 		return;
 	start = (uint32_t)(world_dice(&w->overlay->world, DICE_WHICH, location, (uint64_t)w->salt) %
 			   n);
-	for (uint32_t i = 0; i < n && done < w->count; i++) {
+	for (uint32_t i = 0; i < n && done < w->count && w->n_done < CHANGES_MAX; i++) {
 		index = (uint32_t)(((uint64_t)start + i) % n);
 		if (suits(w, location, index))
 			done += change(w, location, index);
@@ -153,10 +154,12 @@ static void change_named(struct work *w, uint64_t location)
 
 static void change_location(struct work *w, uint64_t location)
 {
-	if (w->op->is_place)
+	if (w->n_done >= CHANGES_MAX)
+		fail(w, "these are more than 2,000,000 changes at once; the first were made", NULL);
+	else if (w->op->is_place)
 		change(w, location, 0);
 	else if (w->op->kind == WORLD_ADD)
-		for (int64_t i = 0; i < w->count; i++)
+		for (int64_t i = 0; i < w->count && w->n_done < CHANGES_MAX; i++)
 			change(w, location, 0);
 	else if (w->review)
 		change_named(w, location);
@@ -192,7 +195,7 @@ static void change_fraction(struct work *w, double fraction)
 	const struct world *world = &w->overlay->world;
 	double dice;
 
-	for (uint64_t l = 0; l < world_location_count(world); l++) {
+	for (uint64_t l = 0; l < world_location_count(world) && !w->has_failed; l++) {
 		dice = (double)(world_dice(world, DICE_WHERE, l, (uint64_t)w->salt) >> 11) /
 		       9007199254740992.0;
 		if (dice < fraction)
@@ -307,7 +310,7 @@ void control_world_post(struct request *r)
 		"review", "count", "salt", "rating", "comment", "anonymous", "reply_state",
 		"policy_violation", NULL};
 	AUTO(json_drop) json_t *body = NULL;
-	AUTO(buf_drop) struct buf journal = BUF_INIT(JOURNAL_LINE_MAX * 256);
+	AUTO(buf_drop) struct buf journal = BUF_INIT((size_t)JOURNAL_LINE_MAX * 2048);
 	AUTO(buf_drop) struct buf shown = BUF_INIT(ANSWER_BYTES_MAX);
 	struct work w = {.r = r,
 		.overlay = &r->sim->overlay,

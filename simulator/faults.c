@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/rand.h"
@@ -133,6 +134,8 @@ static const struct field fields[] = {
 	FLAG_FIELD("rotate_refresh_tokens", rotate),
 	FLAG_FIELD("reuse_detection", reuse_detection),
 	INT_FIELD("expires_in", expires_in, 1, 1000000000),
+	INT_FIELD("token_bytes", token_bytes, 1, 65536),
+	FLAG_FIELD("retry_after_date", is_retry_date),
 	TEXT_FIELD("token_type", token_type),
 	TEXT_FIELD("scope", scope),
 };
@@ -333,6 +336,8 @@ static void take_in(struct fault_plan *p, struct sim_fault *x)
 	p->reuse_detection |= x->reuse_detection;
 	if (x->expires_in)
 		p->expires_in = x->expires_in;
+	if (x->token_bytes)
+		p->token_bytes = x->token_bytes;
 	if (x->token_type)
 		snprintf(p->token_type, sizeof(p->token_type), "%s", x->token_type);
 	if (x->scope)
@@ -406,10 +411,22 @@ static void spoil_with_status(struct request *r, const struct sim_fault *x)
 	}
 }
 
+static void add_retry_after(struct request *r, const struct sim_fault *x)
+{
+	time_t at = (time_t)(r->now_ms / 1000 + x->retry_after_sec);
+	char text[64];
+	struct tm parts;
+
+	if (x->is_retry_date)
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&at, &parts));
+	else
+		snprintf(text, sizeof(text), "%lld", (long long)x->retry_after_sec);
+	answer_header(&r->answer, "Retry-After", text);
+}
+
 void faults_spoil(struct request *r)
 {
 	const struct sim_fault *x = r->plan.action;
-	char seconds[32];
 
 	switch (x->action) {
 	case FAULT_DO_STATUS:
@@ -433,8 +450,6 @@ void faults_spoil(struct request *r)
 	case FAULT_DO_TRUNCATE:
 		return;
 	}
-	if (x->retry_after_sec > 0) {
-		snprintf(seconds, sizeof(seconds), "%lld", (long long)x->retry_after_sec);
-		answer_header(&r->answer, "Retry-After", seconds);
-	}
+	if (x->retry_after_sec > 0)
+		add_retry_after(r, x);
 }

@@ -37,9 +37,11 @@ struct sim_fault {
 	char *error, *error_description, *reason, *message;
 	json_t *body;
 	int64_t retry_after_sec, retry_info_sec; /* 0: none */
+	bool is_retry_date; /* Retry-After as a date (RFC 9110 section 10.2.3) */
 	/* the fields of a token answer */
 	bool omit_expires_in, omit_refresh_token, rotate, reuse_detection, omit_scope;
-	int64_t expires_in; /* 0: as set */
+	int64_t expires_in;  /* 0: as set */
+	int64_t token_bytes; /* the access token is padded to this length; 0: as it is */
 	char *token_type, *scope;
 	struct sim_fault *next;
 };
@@ -57,7 +59,7 @@ struct fault_plan {
 	struct sim_fault *action; /* referenced; NULL: none that ends it */
 	int64_t latency_ms;
 	bool omit_expires_in, omit_refresh_token, rotate, reuse_detection, omit_scope;
-	int64_t expires_in;
+	int64_t expires_in, token_bytes;
 	char token_type[64], scope[256]; /* "": as it is */
 };
 

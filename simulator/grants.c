@@ -88,7 +88,8 @@ static void forget_refresh(struct grants *g, struct refresh_token *t)
 /* Gives the grant this refresh token; the one before stays known as an old one. */
 void grant_name_refresh(struct grants *g, struct grant *grant, const char *text)
 {
-	struct refresh_token *t = mem_alloc(sizeof(*t));
+	size_t len = strlen(text);
+	struct refresh_token *t = mem_alloc(sizeof(*t) + len + 1);
 
 	if (grant->refresh) {
 		grant->refresh->is_old = true;
@@ -96,9 +97,9 @@ void grant_name_refresh(struct grants *g, struct grant *grant, const char *text)
 		grant->old[grant->n_old++ % GRANT_OLD_MAX] = grant->refresh;
 	}
 	t->grant = grant;
-	snprintf(t->text, sizeof(t->text), "%s", text);
+	memcpy(t->text, text, len + 1);
 	grant->refresh = t;
-	map_put(&g->by_refresh, t->text, strlen(t->text), t);
+	map_put(&g->by_refresh, t->text, len, t);
 }
 
 static void journal_grant(struct grants *g, const struct grant *grant)

@@ -24,6 +24,7 @@
 
 #define GRANTS_TOKEN_SIZE 256
 #define GRANTS_CODE_SIZE 96
+#define ACCESS_PADDING '~' /* what follows it in an access token only makes it longer */
 #define GRANTS_CODE_MS (10 * 60 * 1000)
 #define GRANTS_CODES_MAX 100000
 #define GRANTS_KEY_SIZE 32

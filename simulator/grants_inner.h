@@ -13,7 +13,7 @@
 struct refresh_token {
 	struct grant *grant;
 	bool is_old;
-	char text[GRANTS_TOKEN_SIZE];
+	char text[];
 };
 
 struct login { /* one user at one client */

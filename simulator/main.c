@@ -164,12 +164,9 @@ static int run(struct start *s, const sigset_t *signals, struct fault *f)
 	struct server_options options = {
 		.host = s->options.host, .port = s->options.port, .threads = s->options.threads};
 	struct server *server;
-	char url[300];
 
 	if (server_start(&s->sim, &options, &server, f) < 0)
 		return -1;
-	snprintf(url, sizeof(url), "http://localhost:%d", server_port(server));
-	s->sim.url = url;
 	say(s, server_port(server));
 	while (sigwaitinfo(signals, NULL) < 0 && errno == EINTR)
 		;

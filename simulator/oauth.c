@@ -9,7 +9,7 @@
 #include "simulator/id_token.h"
 #include "simulator/simulator.h"
 
-#define TEXT_MAX 1024
+#define TEXT_MAX CLIENT_ID_SIZE
 
 enum kind token_kind(const struct request *r)
 {
@@ -82,6 +82,18 @@ static bool refuse_client(struct request *r, const char *description)
 	answer_oauth_error(r, 401, "invalid_client", description);
 	answer_header(&r->answer, "WWW-Authenticate", "Basic realm=\"simulated Google\"");
 	return false;
+}
+
+const char *token_client_id(const struct request *r, char ret[static CLIENT_ID_SIZE])
+{
+	const char *id = params_get(&r->form, "client_id");
+	struct credentials basic;
+
+	if (id || !r->authorization || strncasecmp(r->authorization, "Basic ", 6) != 0 ||
+		read_basic(r->authorization + 6, &basic) != 0)
+		return id;
+	snprintf(ret, CLIENT_ID_SIZE, "%s", basic.id);
+	return ret;
 }
 
 static bool read_credentials(struct request *r, struct credentials *ret)
@@ -169,13 +181,26 @@ static int add_id_token(struct request *r, const struct issued *issued, struct j
 	return 0;
 }
 
+/* Access tokens may have any size (RFC 6749 section 5.1 states none). */
+static void add_access_token(struct json_out *o, const char *token, int64_t bytes)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT(1 << 17);
+
+	buf_add_text(&text, token);
+	if ((int64_t)text.len < bytes)
+		buf_add_char(&text, ACCESS_PADDING);
+	while ((int64_t)text.len < bytes)
+		buf_add_char(&text, (char)('a' + text.len % 26));
+	json_add_text(o, "access_token", buf_text(&text));
+}
+
 static void answer_issued(struct request *r, const struct issued *issued)
 {
 	struct json_out o = JSON_OUT(answer_start(r, 200, ANSWER_JSON));
 	const struct fault_plan *plan = &r->plan;
 
 	json_open(&o, '{');
-	json_add_text(&o, "access_token", issued->access);
+	add_access_token(&o, issued->access, plan->token_bytes);
 	if (!plan->omit_expires_in)
 		json_add_int(&o, "expires_in", issued->expires_in);
 	if (*issued->refresh && !plan->omit_refresh_token)

@@ -108,9 +108,19 @@ static bool is_form(const struct request *r)
 	       strncasecmp(r->content_type, "application/x-www-form-urlencoded", 33) == 0;
 }
 
+/* The control routes ask nobody who they are; a page of another site must not reach them all the
+ * same. */
+static bool is_foreign_page(const struct request *r)
+{
+	return r->kind == KIND_CONTROL && r->fetch_site && strcmp(r->fetch_site, "cross-site") == 0;
+}
+
 static void answer_with_handler(struct request *r, const struct route *route)
 {
-	if (route)
+	if (is_foreign_page(r))
+		answer_control_error(
+			r, 403, "a page of another site may not control the simulator");
+	else if (route)
 		route->handle(r);
 	else
 		not_found_page(r);
@@ -120,6 +130,7 @@ void simulator_serve(struct request *r)
 {
 	const struct route *route = r->path[0] == '/' ? find(r, r->args) : NULL;
 	AUTO(mem_freep) char *path = mem_text(r->path);
+	char client_text[CLIENT_ID_SIZE];
 	const char *client_id = NULL;
 
 	cut_args(r, path);
@@ -128,7 +139,7 @@ void simulator_serve(struct request *r)
 		r->form_is_bad = params_parse(&r->form, r->body.data, r->body.len) != 0;
 	if (r->kind == KIND_TOKEN_OTHER) {
 		r->kind = token_kind(r);
-		client_id = params_get(&r->form, "client_id");
+		client_id = token_client_id(r, client_text);
 	}
 	counts_begin(&r->sim->counts, r->kind);
 	faults_plan(&r->sim->faults, r->kind, r->target, client_id, &r->plan);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,7 +25,7 @@
 
 #define BODY_MAX (16 * 1024 * 1024)
 #define STREAM_PIECE (64 * 1024)
-#define CONNECTION_MEMORY (24 * 1024)
+#define CONNECTION_MEMORY (64 * 1024) /* an Authorization header of 16 KiB and more has to fit */
 #define IDLE_SEC 120
 #define DESCRIPTORS_SPARE 64
 
@@ -171,11 +172,9 @@ static enum MHD_Result answer(struct exchange *x)
 	return result;
 }
 
-static void resume(void *arg)
+static void resume(void *connection)
 {
-	struct exchange *x = arg;
-
-	MHD_resume_connection(x->connection);
+	MHD_resume_connection(connection);
 }
 
 /* ---- reading ---- */
@@ -230,7 +229,7 @@ static enum MHD_Result serve(struct exchange *x)
 	if (r->plan.latency_ms <= 0)
 		return answer(x);
 	MHD_suspend_connection(x->connection);
-	if (!timer_add(x->server->timer, r->plan.latency_ms, resume, x))
+	if (!timer_add(x->server->timer, r->plan.latency_ms, resume, x->connection))
 		MHD_resume_connection(x->connection);
 	return MHD_YES;
 }
@@ -365,6 +364,7 @@ int server_start(struct simulator *sim, const struct server_options *options, st
 	s = mem_alloc(sizeof(*s));
 	s->sim = sim;
 	s->port = port_of(fd);
+	snprintf(sim->url, sizeof(sim->url), "http://localhost:%d", s->port);
 	s->timer = timer_start();
 	if (s->timer)
 		s->daemon = MHD_start_daemon(

@@ -22,7 +22,7 @@ struct tunables tunables(struct simulator *s)
 
 void simulator_init(struct simulator *s, const struct world *w)
 {
-	*s = (struct simulator){.url = "", .notifications = MAP_INIT};
+	*s = (struct simulator){.notifications = MAP_INIT};
 	overlay_init(&s->overlay, w);
 	faults_init(&s->faults);
 	grants_init(&s->grants, &s->counts);

@@ -41,7 +41,7 @@ struct simulator {
 	pthread_mutex_t settings_lock;
 	struct map notifications; /* account id → JSON text of its notificationSetting */
 	struct id_key *id_key;    /* made when first needed; see id_token.h */
-	const char *url;          /* how people reach it, without a slash at the end */
+	char url[64];             /* how people reach it; set before the first request can come */
 	int64_t started_ms;
 };
 
@@ -72,5 +72,8 @@ handler_fn control_help, control_counts, control_counts_reset, control_faults_ge
 
 /* Which of the token kinds a form is. */
 enum kind token_kind(const struct request *r);
+/* The client that a token request says it is, not checked; NULL: it says none. */
+#define CLIENT_ID_SIZE 1024
+const char *token_client_id(const struct request *r, char ret[static CLIENT_ID_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -577,6 +578,8 @@ test('each_fault_does_what_it_says', async (t) => {
 	};
 	const limited = await json(await under({ status: 429, retry_after: 7 }));
 	assert.deepEqual([limited.status, limited.headers.get('retry-after'), limited.body.error.status], [429, '7', 'RESOURCE_EXHAUSTED']);
+	const dated = await under({ status: 503, retry_after: 60, retry_after_date: true });
+	assert.ok(Math.abs(Date.parse(dated.headers.get('retry-after')) - Date.now() - 60000) < 5000);
 	const info = await json(await under({ status: 429, retry_info: 30 }));
 	assert.deepEqual([info.headers.get('retry-after'), info.body.error.details[0].retryDelay], [null, '30s']);
 	assert.equal((await json(await under({ status: 429 }))).body.error.details, undefined);
@@ -595,7 +598,7 @@ test('each_fault_does_what_it_says', async (t) => {
 	await under({ latency_ms: 300 });
 	assert.ok(performance.now() - start >= 295);
 	const { by_kind, throttled } = await google.counts();
-	assert.deepEqual(by_kind.accounts, { 200: 3, 403: 1, 418: 1, 429: 3, 502: 1, 503: 1, reset: 1 });
+	assert.deepEqual(by_kind.accounts, { 200: 3, 403: 1, 418: 1, 429: 3, 502: 1, 503: 2, reset: 1 });
 	assert.equal(throttled, 3);
 });
 
@@ -626,6 +629,11 @@ test('token_faults_change_the_answer', async (t) => {
 	assert.equal((await under({ expires_in: 5 })).body.expires_in, 5);
 	assert.equal((await under({ token_type: 'mac' })).body.token_type, 'mac');
 	assert.equal((await under({ omit_scope: true })).body.scope, undefined);
+	const long = (await under({ token_bytes: 16384 })).body.access_token;
+	assert.equal(long.length, 16384);
+	const found = await new Promise((resolve, reject) => http.get(`${google.url}/v1/accounts`,
+		{ headers: { authorization: `Bearer ${long}` } }, (answer) => resolve(answer.resume().statusCode)).on('error', reject));
+	assert.equal(found, 200);
 	const dead = await under({ error: 'invalid_grant', error_description: 'Bad Request' });
 	assert.deepEqual([dead.status, dead.body], [400, { error: 'invalid_grant', error_description: 'Bad Request' }]);
 	assert.equal((await under({ error: 'invalid_client' })).status, 401);
@@ -755,6 +763,9 @@ test('control_says_what_is_wrong', async (t) => {
 	])
 		await assert.rejects(google.control(where, body), words);
 	await assert.rejects(google.control('nowhere'), /404/);
+	const foreign = await new Promise((resolve, reject) => http.request(`${google.url}/_control/counts/reset`,
+		{ method: 'POST', headers: { 'sec-fetch-site': 'cross-site' } }, (answer) => resolve(answer.resume().statusCode)).on('error', reject).end());
+	assert.equal(foreign, 403);
 	const broken = await fetch(`${google.url}/_control/faults`, { method: 'POST', body: '{' });
 	assert.equal(broken.status, 400);
 	await assert.rejects(startSimulator({ args: ['--users', 'many'] }), /whole number/);
