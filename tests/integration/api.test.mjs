@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the HTTP side makes of bad input, of keys, of limits and of its own end – through the real binary.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
+import https from 'node:https';
 import net from 'node:net';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { eventually, startService, startSimulator } from './lib/service.mjs';
+import { eventually, makeFolder, Service, startService, startSimulator } from './lib/service.mjs';
 
 let google;
 let service;
@@ -374,5 +378,44 @@ describe('leaving and ending', () => {
 		assert.equal(answer.status, 200, answer.text);
 		assert.equal(answer.headers.connection, 'close');
 		await stopped;
+	});
+});
+
+describe('TLS', () => {
+	function makeCertificate() {
+		const folder = makeFolder('tls');
+		const [cert, tlsKey] = [path.join(folder, 'cert.pem'), path.join(folder, 'key.pem')];
+		const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+			'-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', tlsKey, '-out', cert]);
+		assert.equal(made.status, 0, String(made.stderr));
+		return { cert, tlsKey };
+	}
+
+	const get = (options) => new Promise((resolve, reject) => {
+		const request = https.request({ host: '127.0.0.1', path: '/api/v1/health', agent: false, ...options }, (response) => {
+			let text = '';
+			response.on('data', (piece) => (text += piece)).on('end', () => resolve({ status: response.statusCode, text }));
+		});
+		request.on('error', reject).end();
+	});
+
+	test('https_is_served_directly_and_nothing_older_than_tls_1_2', async (t) => {
+		const { cert, tlsKey } = makeCertificate();
+		const one = await startService({ t, simulator: google, env: { TLS_CERT: cert, TLS_KEY: tlsKey } });
+		const ca = fs.readFileSync(cert);
+		const answer = await get({ port: one.port, ca });
+		assert.equal(answer.status, 200);
+		assert.match(answer.text, /"status":"healthy"/);
+		await assert.rejects(get({ port: one.port, ca, maxVersion: 'TLSv1.1', minVersion: 'TLSv1' }));
+		await assert.rejects(one.get('/api/v1/health'), 'plain HTTP must not be answered');
+	});
+
+	test('a_certificate_that_is_none_stops_the_start_with_the_setting', async () => {
+		const { cert } = makeCertificate();
+		for (const [env, word] of [[{ TLS_CERT: cert }, 'TLS_KEY'], [{ TLS_CERT: '/nope.pem', TLS_KEY: cert }, 'TLS_CERT'], [{ TLS_CERT: cert, TLS_KEY: cert }, 'TLS']]) {
+			const { code, stderr } = new Service({ simulator: google, env }).cli('serve');
+			assert.notEqual(code, 0);
+			assert.match(stderr, new RegExp(word));
+		}
 	});
 });
