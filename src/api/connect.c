@@ -169,6 +169,23 @@ static void answer_problem_json(struct request *req, const struct ending *e, con
 	json_close(&out, '}');
 }
 
+/* It was not Google: our database, or a bug. Logged and mapped like any fault, but readable. */
+static void fail_here(struct request *req, const struct fault *f)
+{
+	static const struct page page = {
+		.title = "Not connected: something went wrong here",
+		.sentence = "The connection could not be stored.",
+		.next = "Open the link again in a few minutes; if that does not help, tell the "
+			"person who "
+			"sent it to you.",
+	};
+
+	problem_answer(req, f);
+	if (request_wants_html(req))
+		page_answer(req, req->answer.status, &page);
+	request_finish(req);
+}
+
 static void on_finished(void *arg, const struct connect_result *r)
 {
 	struct request *req = arg;
@@ -178,7 +195,7 @@ static void on_finished(void *arg, const struct connect_result *r)
 				       : e->sentence;
 
 	if (r->outcome == CONNECT_FAILED && r->fault && r->fault->kind != FAULT_UPSTREAM) {
-		request_fail(req, r->fault);
+		fail_here(req, r->fault);
 		return;
 	}
 	if (request_wants_html(req))

@@ -123,6 +123,20 @@ static void number_request(struct conn *c)
 	*at = '\0';
 }
 
+/*
+ * The library would take the query apart into its own memory, and stall when there is not enough of
+ * it. It hands out its read buffer here, which is as writable as it is ours to interpret: without a
+ * query there is nothing to take apart.
+ */
+static void hide_query(const char *target, size_t len)
+{
+	const size_t path_len = strcspn(target, "?");
+	char *writable;
+
+	memcpy(&writable, &target, sizeof(writable));
+	memset(writable + path_len, 0, len - path_len);
+}
+
 /* The first line is there. The target is copied: the library cuts and splits its own. */
 static void *on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
@@ -140,6 +154,7 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *mhd
 	if (2 * len + 2 > sizeof(c->uri_inline))
 		c->uri = mem_alloc(2 * len + 2);
 	memcpy(c->uri, target, len + 1);
+	hide_query(target, len);
 	atomic_store_explicit(&c->state, STATE_RUNNING, memory_order_relaxed);
 	return c;
 }

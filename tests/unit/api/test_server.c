@@ -241,6 +241,34 @@ static void one_connection_serves_many_requests_with_ids_of_their_own(void **sta
 	close(fd);
 }
 
+static void requests_sent_in_one_go_are_answered_in_order(void **state)
+{
+	AUTO(buf_drop) struct buf out = BUF_INIT(65536);
+	AUTO(buf_drop) struct buf in = BUF_INIT(65536);
+	const int fd = http_open(&site);
+	const char *at;
+
+	(void)state;
+	for (int i = 1; i <= 20; i++)
+		buf_addf(&out,
+			"GET %s%d HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+			"rf_all\r\n\r\n",
+			i % 2 ? "/token-management/clients/9" : "/token-management/tokens/nobody-",
+			i);
+	http_send(fd, out.data, out.len);
+	assert_true(http_read_until(fd, "-14\"}", &in)); /* the id of the twentieth request */
+	at = in.data;
+	for (int i = 1; i <= 20; i++) {
+		char words[64];
+		snprintf(words, sizeof(words),
+			i % 2 ? "Client not found or inactive" : "for branch nobody-%d\"", i);
+		at = strstr(at, words);
+		assert_non_null(at);
+		at++;
+	}
+	close(fd);
+}
+
 /* ---- bodies ---- */
 
 static void bad_bodies_are_told_apart(void **state)
@@ -389,6 +417,20 @@ static void a_long_target_is_decoded_whole(void **state)
 		n += snprintf(target + n, sizeof(target) - (size_t)n, "%%41");
 	ask("GET", target, "rf_all", NULL);
 	assert_problem(404, "AAAAAAAAAAAAAAAA...");
+}
+
+static void a_thousand_query_parameters_are_refused_at_once(void **state)
+{
+	static char target[9000];
+	int n = snprintf(target, sizeof(target), "/token-management/clients?");
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		n += snprintf(target + n, sizeof(target) - (size_t)n, "p%d?&", i);
+	ask("GET", target, "rf_all", NULL);
+	assert_problem(400, "more than 32");
+	ask("GET", "/token-management/clients?limit=1&q=a?b=c", "rf_all", NULL);
+	assert_int_equal(reply.status, 200);
 }
 
 /* ---- resources ---- */
@@ -653,6 +695,7 @@ int main(void)
 		TEST(options_lists_methods_to_those_who_have_a_key),
 		TEST(head_has_the_head_and_no_body),
 		TEST(one_connection_serves_many_requests_with_ids_of_their_own),
+		TEST(requests_sent_in_one_go_are_answered_in_order),
 		TEST(bad_bodies_are_told_apart),
 		TEST(a_body_of_one_mebibyte_is_taken_and_more_is_413),
 		TEST(a_huge_body_is_refused_before_it_comes),
@@ -660,6 +703,7 @@ int main(void)
 		TEST(a_chunked_body_is_counted_while_it_comes),
 		TEST(headers_of_sixteen_kibibytes_are_taken_and_more_is_431),
 		TEST(a_long_target_is_decoded_whole),
+		TEST(a_thousand_query_parameters_are_refused_at_once),
 		TEST(a_token_is_handed_out_with_its_fields),
 		TEST(each_outcome_of_a_wait_has_its_answer),
 		TEST(a_client_that_leaves_while_it_waits_harms_nobody),

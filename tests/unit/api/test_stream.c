@@ -286,6 +286,20 @@ static void a_silent_event_stream_is_kept_alive_every_fifteen_seconds(void **sta
 	close(fd);
 }
 
+static void the_head_of_a_stream_starts_nothing(void **state)
+{
+	const char *const head = "HEAD /stream/long HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	const int fd = http_open(&site);
+
+	(void)state;
+	http_send(fd, head, strlen(head));
+	http_read_head(fd, &reply);
+	assert_int_equal(reply.status, 200);
+	wait_for(&closes, 1);
+	assert_int_equal(fills, 0);
+	close(fd);
+}
+
 static void draining_ends_streams(void **state)
 {
 	const int fds[] = {open_stream("silent"), open_stream("silent"), open_stream("silent")};
@@ -329,6 +343,7 @@ int main(void)
 		TEST(a_broken_source_breaks_the_answer),
 		TEST(a_wait_is_as_long_as_the_source_says),
 		TEST(a_silent_event_stream_is_kept_alive_every_fifteen_seconds),
+		TEST(the_head_of_a_stream_starts_nothing),
 		TEST(draining_ends_streams),
 		TEST(a_client_that_leaves_ends_its_stream_at_the_next_word),
 	};
