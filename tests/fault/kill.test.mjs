@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // kill -9 at the worst moments of a refresh, with rotation on and every old refresh token dead at once. The
-// one window that cannot be closed is between the provider's answer and our commit: only there may a
-// connection be lost, and never once a reader has the new token.
+// one window that cannot be closed is between the provider's taking our request and our commit: only there may
+// a connection be lost, and never once a reader has the new token.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { eventually, startService, startSimulator } from '../integration/lib/service.mjs';
@@ -79,10 +79,10 @@ describe('killed during a refresh', () => {
 		for (let round = 0; round < 25; round++) {
 			const branch = `random-${round}`;
 			const { client_id: id } = await service.connect({ key, branch_id: branch });
-			let wasAnswered = false;
+			let wasSent = false;
 			let wasHandedOut = false;
-			proxy.after = async (call) => {
-				wasAnswered ||= isRefresh(call);
+			proxy.before = async (call) => {
+				wasSent ||= isRefresh(call);
 			};
 			const delay = Math.random() * 25;
 			const asked = refresh(id).then((answer) => {
@@ -91,12 +91,12 @@ describe('killed during a refresh', () => {
 			await new Promise((resolve) => setTimeout(resolve, delay)); // the moment is what is random here
 			await service.kill();
 			await asked;
-			proxy.after = undefined;
+			proxy.before = undefined;
 			await service.restart();
 			if (!await refreshesAgain(id))
-				lost.push({ round, wasAnswered, wasHandedOut });
+				lost.push({ round, wasSent, wasHandedOut });
 		}
-		assert.deepEqual(lost.filter((one) => !one.wasAnswered || one.wasHandedOut), []);
+		assert.deepEqual(lost.filter((one) => !one.wasSent || one.wasHandedOut), []);
 	});
 });
 

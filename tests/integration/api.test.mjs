@@ -365,11 +365,11 @@ describe('leaving and ending', () => {
 
 	test('a_request_under_way_is_answered_when_the_service_is_told_to_end', async (t) => {
 		const one = await startService({ t, simulator: google });
-		await connectStale(one, 'drained');
-		const reader = await one.key('tokens:read');
+		const admin = await one.key('admin');
+		const { client_id: id } = await one.connect({ key: admin, branch_id: 'drained' });
 		await google.fault({ target: 'token_refresh', latency_ms: 1500 });
-		const waiting = one.token('drained', { key: reader });
-		await eventually(async () => assert.match((await one.get('/metrics', { key: reader })).text, /review_fetcher_http_connections_open 2\n/));
+		const waiting = one.post('/token-management/tokens/refresh', { client_id: id }, { key: admin });
+		await eventually(async () => assert.ok((await google.counts()).in_flight >= 1));
 		const stopped = one.stop();
 		await one.waitForLog('serve.stopping');
 		await eventually(() => assert.rejects(one.get('/api/v1/health'), /ECONNREFUSED|ECONNRESET|hang up/));
