@@ -180,9 +180,12 @@ static void fail_here(struct request *req, const struct fault *f)
 			"sent it to you.",
 	};
 
+	if (!request_wants_html(req)) {
+		request_fail(req, f);
+		return;
+	}
 	problem_answer(req, f);
-	if (request_wants_html(req))
-		page_answer(req, req->answer.status, &page);
+	page_answer(req, req->answer.status, &page);
 	request_finish(req);
 }
 

@@ -25,13 +25,13 @@ struct MHD_Response;
  * The library zeroes all of it after each request, which is the largest single cost of a small
  * answer: 64 KiB instead of 24 cost a tenth of the hot path. Headers from LIMIT_HEADER_BYTES to
  * about 22 KiB are refused by us in problem+json. The library's own HTML text remains for what
- * never gets as far as here: larger headers (431), a malformed
- * request line, header, Content-Length or chunk (400), no Host (400), another HTTP
- * version (505); with some 400 cookies it closes without a word.
+ * never gets as far as here: larger headers (431), a malformed request line, header,
+ * Content-Length or chunk (400), no Host (400), another HTTP version (505); with some 400 cookies
+ * it closes without a word.
  */
 #define SERVER_CONNECTION_BYTES (24 * 1024)
-#define SERVER_DISCARD_BYTES \
-	(8 * LIMIT_BODY_BYTES) /* read and thrown away, so that a refusal is read */
+/* Of a body that is refused: read and thrown away, so that the refusal is read. */
+#define SERVER_DISCARD_BYTES (8 * LIMIT_BODY_BYTES)
 
 /* WORKING ends when the answer is with the library. PHASES is a power of two above them. */
 enum conn_phase { PHASE_FRESH, PHASE_READING, PHASE_WORKING, PHASE_SENDING, PHASE_IDLE };
