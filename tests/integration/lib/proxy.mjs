@@ -34,9 +34,9 @@ export class Proxy {
 	}
 
 	async serve(request, response) {
-		const call = { method: request.method, path: request.url, headers: request.headers, body: await read(request) };
-		this.calls.push(call);
 		try {
+			const call = { method: request.method, path: request.url, headers: request.headers, body: await read(request) };
+			this.calls.push(call);
 			await this.before?.(call);
 			const own = this.twist?.(call);
 			const answer = own ?? await this.pass(call);
@@ -52,9 +52,9 @@ export class Proxy {
 
 	pass(call) {
 		return new Promise((resolve, reject) => {
-			const onward = http.request(this.target + call.path, { method: call.method, headers: call.headers, agent: false }, async (response) => {
+			const onward = http.request(this.target + call.path, { method: call.method, headers: call.headers, agent: false }, (response) => {
 				const { 'transfer-encoding': _, connection: __, ...headers } = response.headers;
-				resolve({ status: response.statusCode, headers, body: await read(response) });
+				read(response).then((body) => resolve({ status: response.statusCode, headers, body }), reject);
 			});
 			onward.on('error', reject);
 			onward.end(call.body);
