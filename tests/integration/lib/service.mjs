@@ -505,7 +505,11 @@ export async function startService(options = {}) {
 export async function failToStart(options = {}) {
 	const service = new Service(options);
 	service.launch();
-	const { code } = await within(DEADLINE_MS, service.program.exited, () => `${service.bin} started, but should not have`);
+	const { child } = service.program;
+	const { code } = await within(DEADLINE_MS, service.program.exited, () => {
+		child.kill('SIGKILL');
+		return `${service.bin} started, but should not have:\n${service.program.output.tail()}`;
+	});
 	service.program.assertNoReport();
 	const { lines, noise } = service.program.output;
 	return { code, lines, noise, stderr: service.program.output.tail(100) };
