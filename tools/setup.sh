@@ -165,6 +165,7 @@ build() {
 	local wanted="$root ${CC:-gcc} $options"
 	if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/log/setup.args" 2>/dev/null)" != "$wanted" ]; then
 		check_compiler
+		mkdir -p "$dir/log"
 		find "$dir" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
 		# shellcheck disable=SC2086 # options are words
 		if ! CC=${CC:-gcc} meson setup "$dir" $options </dev/null >"$log_dir/setup.log" 2>&1; then
