@@ -11,6 +11,12 @@
 
 static const char first_line[] = "review-fetcher key ring 1";
 static const char number_label[] = "review-fetcher key number";
+static const char *const states[] = {
+	[VAULT_KEY_NEXT] = "next",
+	[VAULT_KEY_ACTIVE] = "active",
+	[VAULT_KEY_RETIRING] = "retiring",
+	[VAULT_KEY_RETIRED] = "retired",
+};
 
 /* A word of a line: borrowed, not terminated. */
 struct word {
@@ -34,7 +40,7 @@ static uint32_t number_of(const uint8_t key[static KEYRING_KEY_SIZE])
 static void keyring_init(struct keyring *r)
 {
 	*r = (struct keyring){0};
-	r->keys = sodium_allocarray(KEYRING_KEYS_MAX, KEYRING_KEY_SIZE);
+	r->keys = sodium_allocarray(VAULT_KEYS_MAX, KEYRING_KEY_SIZE);
 	if (r->keys == NULL)
 		abort();
 }
@@ -90,13 +96,24 @@ MUST_CHECK static int parse_key(struct word text, uint8_t ret[static KEYRING_KEY
 	return 0;
 }
 
+MUST_CHECK static int parse_state(struct word text, enum vault_key_state *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		if (!word_is(text, states[i]))
+			continue;
+		*ret = (enum vault_key_state)i;
+		return 0;
+	}
+	return 1;
+}
+
 /* Reads one "key …" line into the next free place of the ring. */
-MUST_CHECK static int parse_line(
-	struct word line, int line_no, struct keyring *r, bool *is_active, struct fault *f)
+MUST_CHECK static int parse_line(struct word line, int line_no, struct keyring *r, struct fault *f)
 {
 	struct word head = next_word(&line), number = next_word(&line), time = next_word(&line);
 	struct word key = next_word(&line), state = next_word(&line);
 	char text[CLOCK_TEXT_SIZE];
+	enum vault_key_state key_state;
 	int64_t n, created_us;
 
 	if (!word_is(head, "key") || state.len == 0 || line.len != 0)
@@ -112,22 +129,39 @@ MUST_CHECK static int parse_line(
 		return fault_raise(f, FAULT_INPUT, "line %d: the key's time is wrong", line_no);
 	if (parse_key(key, r->keys[r->n]) != 0 || number_of(r->keys[r->n]) != (uint32_t)n)
 		return fault_raise(f, FAULT_INPUT, "line %d: the key is damaged", line_no);
-	*is_active = word_is(state, "active");
-	if (!*is_active && !word_is(state, "retired"))
+	if (parse_state(state, &key_state) != 0)
 		return fault_raise(f, FAULT_INPUT,
-			"line %d: the state is neither 'active' nor 'retired'", line_no);
-	r->entries[r->n] = (struct keyring_entry){(uint32_t)n, created_us / 1000};
+			"line %d: the state is neither active, next, retiring nor retired",
+			line_no);
+	r->entries[r->n] = (struct vault_key){(uint32_t)n, created_us / 1000, key_state};
+	return 0;
+}
+
+/* One key seals; at most one is to be the next. */
+MUST_CHECK static int check_states(struct keyring *r, struct fault *f)
+{
+	int n_active = 0, n_next = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->entries[i].state == VAULT_KEY_ACTIVE) {
+			r->active = i;
+			n_active++;
+		}
+		n_next += r->entries[i].state == VAULT_KEY_NEXT;
+	}
+	if (n_active != 1)
+		return fault_raise(
+			f, FAULT_INPUT, "it has %d active keys and must have one", n_active);
+	if (n_next > 1)
+		return fault_raise(f, FAULT_INPUT, "it has %d next keys", n_next);
 	return 0;
 }
 
 MUST_CHECK static int parse_lines(struct word rest, struct keyring *r, struct fault *f)
 {
-	int n_active = 0;
-
 	for (int line_no = 1; rest.len > 0; line_no++) {
 		const char *end = memchr(rest.at, '\n', rest.len);
 		struct word line = {rest.at, end != NULL ? (size_t)(end - rest.at) : 0};
-		bool is_active = false;
 
 		if (end == NULL)
 			return fault_raise(f, FAULT_INPUT, "line %d has no end", line_no);
@@ -139,21 +173,14 @@ MUST_CHECK static int parse_lines(struct word rest, struct keyring *r, struct fa
 					f, FAULT_INPUT, "line 1 is not '%s'", first_line);
 			continue;
 		}
-		if (r->n == KEYRING_KEYS_MAX)
+		if (r->n == VAULT_KEYS_MAX)
 			return fault_raise(
-				f, FAULT_INPUT, "it holds more than %d keys", KEYRING_KEYS_MAX);
-		if (parse_line(line, line_no, r, &is_active, f) < 0)
+				f, FAULT_INPUT, "it holds more than %d keys", VAULT_KEYS_MAX);
+		if (parse_line(line, line_no, r, f) < 0)
 			return -1;
-		if (is_active) {
-			r->active = r->n;
-			n_active++;
-		}
 		r->n++;
 	}
-	if (n_active != 1)
-		return fault_raise(
-			f, FAULT_INPUT, "it has %d active keys and must have one", n_active);
-	return 0;
+	return check_states(r, f);
 }
 
 int keyring_parse(const char *text, size_t len, struct keyring *ret, struct fault *f)
@@ -179,8 +206,42 @@ void keyring_format(const struct keyring *r, struct buf *ret_wiped)
 		buf_addf(ret_wiped, "key %u %s ", r->entries[i].number,
 			clock_format_ms(r->entries[i].created_at_ms, time));
 		text_base64url(ret_wiped, r->keys[i], KEYRING_KEY_SIZE);
-		buf_addf(ret_wiped, " %s\n", i == r->active ? "active" : "retired");
+		buf_addf(ret_wiped, " %s\n", states[r->entries[i].state]);
 	}
+}
+
+void keyring_copy(const struct keyring *r, struct keyring *ret)
+{
+	keyring_init(ret);
+	ret->n = r->n;
+	ret->active = r->active;
+	memcpy(ret->entries, r->entries, sizeof(ret->entries));
+	memcpy(ret->keys, r->keys, r->n * KEYRING_KEY_SIZE);
+}
+
+void keyring_add(struct keyring *r, enum vault_key_state state)
+{
+	uint32_t number;
+
+	if (r->n == VAULT_KEYS_MAX)
+		abort();
+	do {
+		rand_bytes(r->keys[r->n], KEYRING_KEY_SIZE);
+		number = number_of(r->keys[r->n]);
+	} while (keyring_find(r, number) != NULL);
+	r->entries[r->n++] = (struct vault_key){number, clock_wall_ms(), state};
+}
+
+void keyring_remove(struct keyring *r, size_t i)
+{
+	size_t behind = r->n - i - 1;
+
+	memmove(&r->entries[i], &r->entries[i + 1], behind * sizeof(r->entries[0]));
+	memmove(r->keys[i], r->keys[i + 1], behind * KEYRING_KEY_SIZE);
+	r->n--;
+	sodium_memzero(r->keys[r->n], KEYRING_KEY_SIZE);
+	if (r->active > i)
+		r->active--;
 }
 
 void keyring_format_new(struct buf *ret_wiped)
@@ -188,9 +249,7 @@ void keyring_format_new(struct buf *ret_wiped)
 	struct keyring r;
 
 	keyring_init(&r);
-	rand_bytes(r.keys[0], KEYRING_KEY_SIZE);
-	r.entries[0] = (struct keyring_entry){number_of(r.keys[0]), clock_wall_ms()};
-	r.n = 1;
+	keyring_add(&r, VAULT_KEY_ACTIVE);
 	keyring_format(&r, ret_wiped);
 	keyring_done(&r);
 }

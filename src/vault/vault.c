@@ -13,7 +13,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "vault/keyring.h"
+#include "vault/ring.h"
 
 enum {
 	BLOB_VERSION = 1,
@@ -26,10 +26,6 @@ enum {
 };
 
 _Static_assert(KEYRING_KEY_SIZE == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "one key size");
-
-struct vault {
-	struct keyring ring;
-};
 
 static void put_u32(uint8_t *at, uint32_t n)
 {
@@ -66,24 +62,20 @@ static void bind_place(
 
 int vault_open(const char *key_file, struct vault **ret, struct fault *f)
 {
-	struct keyring ring;
-	struct vault *v;
+	struct keyring keys;
+	struct keyring_file file;
 
 	hash_init();
-	if (keyring_open(key_file, &ring, f) < 0)
+	if (keyring_open(key_file, &keys, &file, f) < 0)
 		return -1;
-	v = mem_alloc(sizeof(*v));
-	v->ring = ring;
-	*ret = v;
+	*ret = vault_ring_start(key_file, &keys, &file);
 	return 0;
 }
 
 void vault_close(struct vault *v)
 {
-	if (v == NULL)
-		return;
-	keyring_done(&v->ring);
-	mem_free(v);
+	if (v != NULL)
+		vault_ring_end(v);
 }
 
 void vault_closep(struct vault **v)
@@ -92,29 +84,45 @@ void vault_closep(struct vault **v)
 	*v = NULL;
 }
 
-void vault_seal(const struct vault *v, const struct vault_place *at, const struct secret *plain,
+void vault_seal(struct vault *v, const struct vault_place *at, const struct secret *plain,
 	struct sealed *ret)
 {
+	AUTO(vault_ring_drop) struct vault_ring *ring = NULL;
 	uint8_t binding[BINDING_SIZE], *blob;
+	const struct keyring *keys;
 
 	if (plain->bytes == NULL) {
 		*ret = (struct sealed){0};
 		return;
 	}
+	ring = vault_ring_latest(v);
+	keys = &ring->keys;
 	blob = mem_alloc(OVERHEAD + plain->len);
 	blob[0] = BLOB_VERSION;
-	put_u32(blob + 1, v->ring.entries[v->ring.active].number);
+	put_u32(blob + 1, keys->entries[keys->active].number);
 	rand_bytes(blob + HEADER_SIZE, NONCE_SIZE);
 	bind_place(blob, at, binding);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(blob + HEADER_SIZE + NONCE_SIZE, NULL,
 		(const uint8_t *)plain->bytes, plain->len, binding, sizeof(binding), NULL,
-		blob + HEADER_SIZE, v->ring.keys[v->ring.active]);
+		blob + HEADER_SIZE, keys->keys[keys->active]);
 	*ret = (struct sealed){blob, OVERHEAD + plain->len};
 }
 
-int vault_unseal(const struct vault *v, const struct vault_place *at, const void *sealed,
-	size_t len, struct secret *ret, struct fault *f)
+/* The ring that has the key, or the latest there is. */
+static struct vault_ring *ring_with(struct vault *v, uint32_t number)
 {
+	struct vault_ring *ring = vault_ring_take(v);
+
+	if (keyring_find(&ring->keys, number) != NULL)
+		return ring;
+	vault_ring_drop(&ring);
+	return vault_ring_latest(v);
+}
+
+int vault_unseal(struct vault *v, const struct vault_place *at, const void *sealed, size_t len,
+	struct secret *ret, struct fault *f)
+{
+	AUTO(vault_ring_drop) struct vault_ring *ring = NULL;
 	const uint8_t *blob = sealed, *key;
 	uint32_t number = vault_key_of(sealed, len);
 	uint8_t binding[BINDING_SIZE];
@@ -123,7 +131,8 @@ int vault_unseal(const struct vault *v, const struct vault_place *at, const void
 	if (number == 0)
 		return fault_raise(f, FAULT_STORE, "%s.%s of row %s is no sealed value", at->table,
 			at->column, at->row);
-	key = keyring_find(&v->ring, number);
+	ring = ring_with(v, number);
+	key = keyring_find(&ring->keys, number);
 	if (key == NULL)
 		return fault_raise(f, FAULT_STORE,
 			"%s.%s of row %s was sealed by key %u, which is not in the key ring",
@@ -143,9 +152,19 @@ int vault_unseal(const struct vault *v, const struct vault_place *at, const void
 	return 0;
 }
 
-uint32_t vault_active_key(const struct vault *v)
+uint32_t vault_active_key(struct vault *v)
 {
-	return v->ring.entries[v->ring.active].number;
+	AUTO(vault_ring_drop) struct vault_ring *ring = vault_ring_take(v);
+
+	return ring->keys.entries[ring->keys.active].number;
+}
+
+size_t vault_keys(struct vault *v, struct vault_key ret[static VAULT_KEYS_MAX])
+{
+	AUTO(vault_ring_drop) struct vault_ring *ring = vault_ring_take(v);
+
+	memcpy(ret, ring->keys.entries, ring->keys.n * sizeof(ret[0]));
+	return ring->keys.n;
 }
 
 uint32_t vault_key_of(const void *sealed, size_t len)

@@ -12,7 +12,7 @@
 #include "base/fault.h"
 #include "base/secret.h"
 
-struct vault;
+struct vault; /* any thread may use it at any time */
 
 struct vault_place {
 	const char *table, *column;
@@ -20,25 +20,75 @@ struct vault_place {
 };
 
 /*
- * Opens the key ring, or creates it (mode 0600, O_EXCL, fsync of file and folder; a missing folder
- * itself, mode 0700) with one key when
+ * Opens the key ring, or creates it (mode 0600, O_EXCL, fsync of file and folder) with one key when
  * the file is not there. -1 FAULT_INPUT: wider permissions than 0600, not ours, not a key ring, no
  * folder (each with the cure). *ret is the caller's, closed with vault_close.
  */
 MUST_CHECK int vault_open(const char *key_file, struct vault **ret, struct fault *f);
 void vault_close(struct vault *v);   /* wipes the keys; NULL is fine */
-void vault_closep(struct vault **v); /* for AUTO; so far of tests */
+void vault_closep(struct vault **v); /* for AUTO */
 
-/* Any thread. *ret is the caller's. Sealing cannot fail but for a bug. */
-void vault_seal(const struct vault *v, const struct vault_place *at, const struct secret *plain,
+/*
+ * *ret is the caller's. Sealing cannot fail but for a bug. It looks at the ring's file first (one
+ * stat), so that nothing is sealed by a key that a rotation has retired.
+ */
+void vault_seal(struct vault *v, const struct vault_place *at, const struct secret *plain,
 	struct sealed *ret);
-/* Any thread. -1 FAULT_STORE: the value was altered, moved, or its key is not in the ring (says
- * which). */
-MUST_CHECK int vault_unseal(const struct vault *v, const struct vault_place *at, const void *sealed,
+/*
+ * -1 FAULT_STORE: the value was altered, moved, or its key is not in the ring (says which). A key
+ * that is not in memory is looked for in the file, if that was replaced since it was read.
+ */
+MUST_CHECK int vault_unseal(struct vault *v, const struct vault_place *at, const void *sealed,
 	size_t len, struct secret *ret, struct fault *f);
-/* Number of the key that seals now, and of the key that sealed a blob (0: not a blob): for tests,
- * and for a rotation, which has to find what is still under an old key. */
-uint32_t vault_active_key(const struct vault *v);
+/* Number of the key that seals now, and of the key that sealed a blob (0: not a blob). */
+uint32_t vault_active_key(struct vault *v);
 uint32_t vault_key_of(const void *sealed, size_t len);
+
+/*
+ * Takes the ring up anew when its file was replaced, and forgets keys that are gone from it; one
+ * stat when it was not. -1 FAULT_INPUT: the file is gone or not to be used, or it lacks the key
+ * that seals; the ring in memory then serves on, and the same is answered until the file is mended.
+ * Sealing and unsealing follow by themselves: this is for a timer, which tells people.
+ */
+MUST_CHECK int vault_follow(struct vault *v, struct fault *f);
+
+/* ---- the keys, and how they change: docs/internals/vault.md ---- */
+
+#define VAULT_KEYS_MAX 64
+enum vault_key_state {
+	VAULT_KEY_NEXT,     /* opens; will seal */
+	VAULT_KEY_ACTIVE,   /* seals and opens; always exactly one */
+	VAULT_KEY_RETIRING, /* opens; a rotation away from it has not ended */
+	VAULT_KEY_RETIRED,  /* opens */
+};
+struct vault_key {
+	uint32_t number; /* never 0; no secret */
+	int64_t created_at_ms;
+	enum vault_key_state state;
+};
+size_t vault_keys(struct vault *v, struct vault_key ret[static VAULT_KEYS_MAX]);
+
+struct vault_rotation;
+/*
+ * Locks the ring against other rotations, of this and of other processes, until vault_rotation_end
+ * or the end of the process. -1 FAULT_CONFLICT: another one runs; else as vault_follow. v must
+ * outlive it. One thread.
+ */
+MUST_CHECK int vault_rotation_begin(struct vault *v, struct vault_rotation **ret, struct fault *f);
+void vault_rotation_end(struct vault_rotation *r); /* NULL is fine */
+/*
+ * The steps. Each writes the ring anew, whole or not at all, and what it wrote is durable and in
+ * use by v when it answers 0. After -1 (FAULT_STORE: the disk) the old or the new ring is there,
+ * and the step may be repeated.
+ */
+/* Makes a new key, which does not seal yet; nothing when there is one. FAULT_CONFLICT: no room. */
+MUST_CHECK int vault_rotation_prepare(struct vault_rotation *r, struct fault *f);
+/* The next key seals from now on, and the one that did is retiring. FAULT_BUG: none is prepared. */
+MUST_CHECK int vault_rotation_activate(struct vault_rotation *r, struct fault *f);
+/* What was retiring is retired. */
+MUST_CHECK int vault_rotation_finish(struct vault_rotation *r, struct fault *f);
+/* Takes retired keys out for good. FAULT_BUG: one is not retired. */
+MUST_CHECK int vault_rotation_forget(
+	struct vault_rotation *r, const uint32_t *numbers, size_t n, struct fault *f);
 
 #endif

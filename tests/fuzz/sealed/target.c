@@ -46,7 +46,7 @@ static void try_ring(const char *text, size_t len)
 }
 
 /* The key number is put in for the fuzzer, which could not guess it. */
-static void try_blob(const struct vault *v, const uint8_t *bytes, size_t len)
+static void try_blob(struct vault *v, const uint8_t *bytes, size_t len)
 {
 	const struct vault_place place = {"tokens", "refresh_token", "1"};
 	uint32_t number = vault_active_key(v);

@@ -39,14 +39,14 @@ static int close_vault(void **state)
 	return 0;
 }
 
-static void seal_text(const struct vault *v, const char *text, struct sealed *ret)
+static void seal_text(struct vault *v, const char *text, struct sealed *ret)
 {
 	AUTO(secret_drop) struct secret plain = secret_from(text, strlen(text));
 
 	vault_seal(v, &place, &plain, ret);
 }
 
-static void assert_refused(const struct vault *v, const struct vault_place *at, const void *blob,
+static void assert_refused(struct vault *v, const struct vault_place *at, const void *blob,
 	size_t len, const char *why)
 {
 	struct secret plain = {0};
