@@ -261,10 +261,15 @@ def check_cycles(tree):
             return
 
 
+def door_of(module):
+    """<dir>/<dir>.h, or, where one would be too long, some of them: <dir>/<dir>_<resource>.h."""
+    return rf'{module}/{module}(_[a-z]+)?\.h'
+
+
 @rule('another directory is entered by its one door only')
 def check_doors(tree):
     for source, line, path, module in entries(tree):
-        if module in ALL and module not in OPEN and path != f'{module}/{module}.h':
+        if module in ALL and module not in OPEN and not re.fullmatch(door_of(module), path):
             yield at(source, line, f'{path} is inside {module}: include {module}/{module}.h, and move what '
                      'you need there')
 
@@ -429,7 +434,7 @@ def check_users(tree):
     for header in tree.src:
         if not header.path.endswith('.h'):
             continue
-        is_inside = header.module not in OPEN and Path(header.path).stem != header.module
+        is_inside = header.module not in OPEN and not re.fullmatch(door_of(header.module), header.path[4:])
         for name, line in declared(header):
             comment = '\n'.join(header.lines[max(0, line - 5):line])
             if name in NO_OUTSIDE_USER or (name in tested and (

@@ -8,8 +8,8 @@
 
 #include "base/text.h"
 
-const struct command *const commands[] = {
-	&serve_command, &migrate_command, &key_command, &version_command, &help_command, NULL};
+const struct command *const commands[] = {&serve_command, &migrate_command, &key_command,
+	&vault_command, &version_command, &help_command, NULL};
 
 int complain(int exit_code, const char *format, ...)
 {

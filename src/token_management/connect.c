@@ -16,6 +16,7 @@
 #include "token_management/audit.h"
 #include "token_management/grant.h"
 #include "token_management/internal.h"
+#include "token_management/sealed_column.h"
 #include "vault/vault.h"
 
 #define VERIFIER_BYTES 48 /* 64 characters (RFC 7636 section 4.1: 43 to 128) */
@@ -37,31 +38,25 @@ void connect_hash(const char *text, uint8_t ret[static HASH_BLAKE2B_SIZE])
 	hash_blake2b(text, strlen(text), ret);
 }
 
-/* The row of a verifier is its flow: the state's hash in hex. */
-static void place_text(const uint8_t *state_hash, char ret[static 2 * HASH_BLAKE2B_SIZE + 1])
-{
-	for (size_t i = 0; i < HASH_BLAKE2B_SIZE; i++)
-		snprintf(ret + 2 * i, 3, "%02x", state_hash[i]);
-}
-
+/* The row of a verifier is its flow. */
 static void seal_verifier(const struct token_management *tm, const uint8_t *state_hash,
 	const struct secret *verifier, struct sealed *ret)
 {
-	char row[2 * HASH_BLAKE2B_SIZE + 1];
-	struct vault_place at = {.table = "connect_flows", .column = "code_verifier", .row = row};
+	struct db_value key = db_bytes(state_hash, HASH_BLAKE2B_SIZE);
+	struct sealed_place place;
 
-	place_text(state_hash, row);
-	vault_seal(tm->vault, &at, verifier, ret);
+	sealed_place("code_verifier", &key, &place);
+	vault_seal(tm->vault, &place.at, verifier, ret);
 }
 
 int connect_unseal_verifier(const struct token_management *tm, const uint8_t *state_hash,
 	const struct sealed *sealed, struct secret *ret, struct fault *f)
 {
-	char row[2 * HASH_BLAKE2B_SIZE + 1];
-	struct vault_place at = {.table = "connect_flows", .column = "code_verifier", .row = row};
+	struct db_value key = db_bytes(state_hash, HASH_BLAKE2B_SIZE);
+	struct sealed_place place;
 
-	place_text(state_hash, row);
-	return vault_unseal(tm->vault, &at, sealed->bytes, sealed->len, ret, f);
+	sealed_place("code_verifier", &key, &place);
+	return vault_unseal(tm->vault, &place.at, sealed->bytes, sealed->len, ret, f);
 }
 
 /* ---- shared by links and flows ---- */

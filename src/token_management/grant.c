@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "store/store.h"
 #include "token_management/internal.h"
+#include "token_management/sealed_column.h"
 #include "vault/vault.h"
 
 /* ---- reading ---- */
@@ -105,33 +106,24 @@ int grant_load_by_id(struct db *db, int64_t client_row, struct grant *ret, struc
 
 /* ---- sealing ---- */
 
-static struct vault_place place_of(const char *column, const char *row)
-{
-	return (struct vault_place){
-		.table = strcmp(column, "client_secret") == 0 ? "clients" : "tokens",
-		.column = column,
-		.row = row,
-	};
-}
-
 void grant_seal(const struct token_management *tm, const char *column, int64_t client_row,
 	const struct secret *plain, struct sealed *ret)
 {
-	char row[24];
-	struct vault_place at = place_of(column, row);
+	struct db_value key = db_int(client_row);
+	struct sealed_place place;
 
-	snprintf(row, sizeof(row), "%" PRId64, client_row);
-	vault_seal(tm->vault, &at, plain, ret);
+	sealed_place(column, &key, &place);
+	vault_seal(tm->vault, &place.at, plain, ret);
 }
 
 int grant_unseal(const struct token_management *tm, const char *column, int64_t client_row,
 	const struct sealed *sealed, struct secret *ret, struct fault *f)
 {
-	char row[24];
-	struct vault_place at = place_of(column, row);
+	struct db_value key = db_int(client_row);
+	struct sealed_place place;
 
-	snprintf(row, sizeof(row), "%" PRId64, client_row);
-	return vault_unseal(tm->vault, &at, sealed->bytes, sealed->len, ret, f);
+	sealed_place(column, &key, &place);
+	return vault_unseal(tm->vault, &place.at, sealed->bytes, sealed->len, ret, f);
 }
 
 const char *grant_app_id(const struct token_management *tm, const struct grant *g)

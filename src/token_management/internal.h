@@ -25,7 +25,10 @@ struct token_management {
 	struct key_table keys;
 	struct work_list work;
 	_Atomic bool database_fails; /* said already; debug until it works again */
-	int64_t changes_cursor;      /* only token_management_follow touches it */
+	/* Only token_management_follow touches these: */
+	int64_t changes_cursor;
+	uint32_t vault_key; /* that sealed when it looked last */
+	bool vault_fails;
 };
 
 /* Kinds of the change feed. ref: the branch id; for keys the key's id. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "store/store.h"
 #include "token_management/internal.h"
+#include "vault/vault.h"
 
 const struct provider *provider_find(const struct token_management *tm, const char *name)
 {
@@ -68,6 +69,7 @@ int token_management_new(
 	tm->pool = parts->pool;
 	tm->scheduler = parts->scheduler;
 	tm->changes_cursor = -1;
+	tm->vault_key = tm->vault != NULL ? vault_active_key(tm->vault) : 0;
 	rand_uuid4(tm->instance);
 	provider_google(tm->settings, &tm->google);
 	slots_init(&tm->slots);
@@ -110,8 +112,26 @@ static void take_change(void *arg, const char *kind, const char *ref)
 		log_event(LOG_ERROR, "key.reload_failed", F_STR("key", ref), F_FAULT(&f));
 }
 
+/* A key ring that cannot be taken is told once, and once more when all is well again. */
+static void follow_vault(struct token_management *tm)
+{
+	struct fault f;
+	bool fails = vault_follow(tm->vault, &f) < 0;
+	uint32_t key = vault_active_key(tm->vault);
+
+	if (fails && !tm->vault_fails)
+		log_event(LOG_ERROR, "vault.ring_refused", F_FAULT(&f));
+	else if (!fails && tm->vault_fails)
+		log_event(LOG_INFO, "vault.ring_taken");
+	if (key != tm->vault_key)
+		log_event(LOG_INFO, "vault.key_changed", F_INT("key", key));
+	tm->vault_fails = fails;
+	tm->vault_key = key;
+}
+
 int token_management_follow(struct token_management *tm, struct fault *f)
 {
+	follow_vault(tm);
 	slots_count_reads(&tm->slots);
 	slots_sweep(tm);
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stored secrets and the keys that they are sealed under. Worker; for the command line, beside
+ * servers that run. docs/internals/vault.md says why each step is safe.
+ */
+#ifndef TOKEN_MANAGEMENT_TOKEN_MANAGEMENT_SECRETS_H
+#define TOKEN_MANAGEMENT_TOKEN_MANAGEMENT_SECRETS_H
+
+#include "token_management/token_management.h"
+
+#define ROTATION_FAILURES_NAMED 100
+struct rotation { /* zeroed, then filled by the caller down to page_rows; rotation_done */
+	const struct actor *who;
+	/* Now and then, with the values of this walk. Non-zero stops. May be NULL. */
+	int (*progress)(void *arg, int64_t done, int64_t total);
+	void *arg;
+	int64_t page_rows; /* values a transaction; 0: 200 */
+
+	uint32_t key;        /* that seals now; after secrets_prepare the one that will */
+	bool is_resumed;     /* it went on where an earlier one had ended: no new key was made */
+	int64_t n_resealed;  /* values brought under that key */
+	int64_t n_overtaken; /* values that somebody changed at the same moment */
+	int64_t n_failed;    /* values that cannot be opened and stay as they are */
+	char *failures[ROTATION_FAILURES_NAMED]; /* a sentence on each of the first of them */
+	size_t n_forgotten, n_kept; /* keys taken out of the ring; keys left that only open */
+};
+void rotation_done(struct rotation *x);
+
+enum rotation_outcome {
+	ROTATION_DONE,
+	ROTATION_STOPPED, /* by progress: begin again to go on */
+};
+/*
+ * A new key, or the one that was prepared, seals from now on, and every stored value is brought
+ * under it. When an earlier rotation was interrupted, that one is ended instead. -1 FAULT_CONFLICT:
+ * another one runs, the ring is full, or some process goes on sealing under an older key;
+ * FAULT_INPUT (the ring), FAULT_STORE: begin again to go on.
+ */
+MUST_CHECK int secrets_rotate(struct token_management *tm, struct rotation *x, struct fault *f);
+/* Only adds the key that the next rotation will use; nothing when there is one. */
+MUST_CHECK int secrets_prepare(struct token_management *tm, struct rotation *x, struct fault *f);
+/*
+ * Brings what is left under older keys under the one that seals, and takes those keys out of the
+ * ring that no stored value needs. Takes ten seconds at least, when there are any. As
+ * secrets_rotate.
+ */
+MUST_CHECK int secrets_forget(struct token_management *tm, struct rotation *x, struct fault *f);
+
+#endif
