@@ -64,7 +64,7 @@ static int take_samples(struct db *db, void *arg, struct fault *f)
 }
 
 static int check_fit(
-	const char *key_file, const struct vault *vault, const struct samples *s, struct fault *f)
+	const char *key_file, struct vault *vault, const struct samples *s, struct fault *f)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct sample *one = &s->list[i];

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/process.h"
+#include "cli/ring.h"
 #include "token_management/token_management_secrets.h"
 #include "vault/vault.h"
 
@@ -140,18 +139,6 @@ static void free_tokens(struct token_management **tm)
 	token_management_free(*tm);
 }
 
-/* Does not make a ring: where there is none there is nothing to rotate, or the wrong one is meant.
- */
-static int open_vault(const struct settings *s, struct vault **ret, struct fault *f)
-{
-	if (access(s->vault_key_file, F_OK) < 0)
-		return fault_raise(f, FAULT_INPUT,
-			"key ring %s: %s; set VAULT_KEY_FILE to the "
-			"one that the server uses",
-			s->vault_key_file, strerror(errno));
-	return vault_open(s->vault_key_file, ret, f);
-}
-
 static int rotate(const struct settings *s, const struct way *way)
 {
 	AUTO(vault_closep) struct vault *vault = NULL;
@@ -164,7 +151,8 @@ static int rotate(const struct settings *s, const struct way *way)
 	struct fault f;
 	int outcome;
 
-	if (open_vault(s, &vault, &f) < 0 || open_store(s, false, &store, &f) < 0)
+	if (open_store(s, false, &store, &f) < 0 ||
+		ring_open(s->vault_key_file, store, &vault, &f) < 0)
 		return complain_fault(&f);
 	parts.vault = vault;
 	parts.store = store;

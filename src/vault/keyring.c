@@ -10,12 +10,14 @@
 #include "base/text.h"
 
 static const char first_line[] = "review-fetcher key ring 1";
+static const char no_key[] = "-";
 static const char number_label[] = "review-fetcher key number";
 static const char *const states[] = {
 	[VAULT_KEY_NEXT] = "next",
 	[VAULT_KEY_ACTIVE] = "active",
 	[VAULT_KEY_RETIRING] = "retiring",
 	[VAULT_KEY_RETIRED] = "retired",
+	[VAULT_KEY_FORGOTTEN] = "forgotten",
 };
 
 /* A word of a line: borrowed, not terminated. */
@@ -51,12 +53,20 @@ void keyring_done(struct keyring *r)
 	*r = (struct keyring){0};
 }
 
+size_t keyring_place(const struct keyring *r, uint32_t number)
+{
+	size_t i = 0;
+
+	while (i < r->n && r->entries[i].number != number)
+		i++;
+	return i;
+}
+
 const uint8_t *keyring_find(const struct keyring *r, uint32_t number)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (r->entries[i].number == number)
-			return r->keys[i];
-	return NULL;
+	size_t i = keyring_place(r, number);
+
+	return i < r->n && r->entries[i].state != VAULT_KEY_FORGOTTEN ? r->keys[i] : NULL;
 }
 
 /* Cuts the next word off *rest: exactly one blank between words, none at the ends. */
@@ -122,17 +132,20 @@ MUST_CHECK static int parse_line(struct word line, int line_no, struct keyring *
 	if (!word_to_text(number, text, sizeof(text)) || text_parse_int(text, &n) != 0 || n < 1 ||
 		n > UINT32_MAX)
 		return fault_raise(f, FAULT_INPUT, "line %d: the key's number is wrong", line_no);
-	if (keyring_find(r, (uint32_t)n) != NULL)
+	if (keyring_place(r, (uint32_t)n) < r->n)
 		return fault_raise(
 			f, FAULT_INPUT, "line %d: key %lld is there twice", line_no, (long long)n);
 	if (!word_to_text(time, text, sizeof(text)) || clock_parse_us(text, &created_us) != 0)
 		return fault_raise(f, FAULT_INPUT, "line %d: the key's time is wrong", line_no);
-	if (parse_key(key, r->keys[r->n]) != 0 || number_of(r->keys[r->n]) != (uint32_t)n)
-		return fault_raise(f, FAULT_INPUT, "line %d: the key is damaged", line_no);
 	if (parse_state(state, &key_state) != 0)
 		return fault_raise(f, FAULT_INPUT,
-			"line %d: the state is neither active, next, retiring nor retired",
+			"line %d: the state is neither active, next, retiring, retired nor "
+			"forgotten",
 			line_no);
+	if (key_state == VAULT_KEY_FORGOTTEN ? !word_is(key, no_key)
+					     : parse_key(key, r->keys[r->n]) != 0 ||
+						       number_of(r->keys[r->n]) != (uint32_t)n)
+		return fault_raise(f, FAULT_INPUT, "line %d: the key is damaged", line_no);
 	r->entries[r->n] = (struct vault_key){(uint32_t)n, created_us / 1000, key_state};
 	return 0;
 }
@@ -205,7 +218,10 @@ void keyring_format(const struct keyring *r, struct buf *ret_wiped)
 
 		buf_addf(ret_wiped, "key %u %s ", r->entries[i].number,
 			clock_format_ms(r->entries[i].created_at_ms, time));
-		text_base64url(ret_wiped, r->keys[i], KEYRING_KEY_SIZE);
+		if (r->entries[i].state == VAULT_KEY_FORGOTTEN)
+			buf_add_text(ret_wiped, no_key);
+		else
+			text_base64url(ret_wiped, r->keys[i], KEYRING_KEY_SIZE);
 		buf_addf(ret_wiped, " %s\n", states[r->entries[i].state]);
 	}
 }
@@ -228,14 +244,25 @@ void keyring_add(struct keyring *r, enum vault_key_state state)
 	do {
 		rand_bytes(r->keys[r->n], KEYRING_KEY_SIZE);
 		number = number_of(r->keys[r->n]);
-	} while (keyring_find(r, number) != NULL);
+	} while (keyring_place(r, number) < r->n);
 	r->entries[r->n++] = (struct vault_key){number, clock_wall_ms(), state};
 }
 
-void keyring_remove(struct keyring *r, size_t i)
+void keyring_forget(struct keyring *r, size_t i)
 {
-	size_t behind = r->n - i - 1;
+	r->entries[i].state = VAULT_KEY_FORGOTTEN;
+	sodium_memzero(r->keys[i], KEYRING_KEY_SIZE);
+}
 
+void keyring_make_room(struct keyring *r)
+{
+	size_t i = 0, behind;
+
+	while (i < r->n && r->entries[i].state != VAULT_KEY_FORGOTTEN)
+		i++;
+	if (r->n < VAULT_KEYS_MAX || i == r->n)
+		return;
+	behind = r->n - i - 1;
 	memmove(&r->entries[i], &r->entries[i + 1], behind * sizeof(r->entries[0]));
 	memmove(r->keys[i], r->keys[i + 1], behind * KEYRING_KEY_SIZE);
 	r->n--;

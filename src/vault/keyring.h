@@ -7,8 +7,8 @@
  *	review-fetcher key ring 1
  *	key 2718281828 2026-01-31T12:00:00Z <43 characters base64url> active
  *
- * One line a key. Exactly one is active; the others are retired, retiring, and at most one is next
- * (vault.h says what that means).
+ * One line a key. Exactly one is active; the others are retired, retiring, at most one is next
+ * (vault.h says what that means), and a forgotten one has "-" where its key was.
  */
 #ifndef VAULT_KEYRING_H
 #define VAULT_KEYRING_H
@@ -62,14 +62,19 @@ MUST_CHECK int keyring_replace(
 
 /* Wipes; a zeroed ring is fine. */
 void keyring_done(struct keyring *r);
-/* The key of that number, borrowed, or NULL. */
+/* The key of that number, borrowed; NULL: there is none, or it is forgotten. */
 const uint8_t *keyring_find(const struct keyring *r, uint32_t number);
+/* Its place among the entries, in whatever state; r->n: there is none. */
+size_t keyring_place(const struct keyring *r, uint32_t number);
 
 /* A copy that can be changed; keyring_done. */
 void keyring_copy(const struct keyring *r, struct keyring *ret);
 /* Appends a new key; there must be room. */
 void keyring_add(struct keyring *r, enum vault_key_state state);
-void keyring_remove(struct keyring *r, size_t i);
+/* Leaves only the number of a key that does not seal. */
+void keyring_forget(struct keyring *r, size_t i);
+/* Makes room in a full ring, if there is a forgotten key: the oldest goes altogether. */
+void keyring_make_room(struct keyring *r);
 
 /* The file's text to a ring and back. -1 FAULT_INPUT with the line; text need not be
  * NUL-terminated. */

@@ -128,12 +128,12 @@ MUST_CHECK static int load(
 			v->path);
 	if (outcome < 0)
 		return -1;
-	if (keyring_find(ret, seals) != NULL)
+	if (keyring_place(ret, seals) < ret->n)
 		return 0;
 	keyring_done(ret);
 	return fault_raise(f, FAULT_INPUT,
-		"key ring %s has no key %u any more, which seals in this process: put the right "
-		"ring back, or start again if the change is meant",
+		"key ring %s is another one: it never had key %u, which seals in this process; put "
+		"the right one back, or start again if the change is meant",
 		v->path, seals);
 }
 

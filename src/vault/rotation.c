@@ -79,6 +79,7 @@ int vault_rotation_prepare(struct vault_rotation *r, struct fault *f)
 	copy_ring(r, &keys);
 	if (find_state(&keys, VAULT_KEY_NEXT) < keys.n)
 		return 0;
+	keyring_make_room(&keys);
 	if (keys.n == VAULT_KEYS_MAX)
 		return fault_raise(f, FAULT_CONFLICT,
 			"the key ring holds %d keys and has no room for another: \"vault rotate "
@@ -124,13 +125,11 @@ int vault_rotation_forget(
 
 	copy_ring(r, &keys);
 	for (size_t i = 0; i < n; i++) {
-		size_t at = 0;
+		size_t at = keyring_place(&keys, numbers[i]);
 
-		while (at < keys.n && keys.entries[at].number != numbers[i])
-			at++;
 		if (at == keys.n || keys.entries[at].state != VAULT_KEY_RETIRED)
 			return fault_raise(f, FAULT_BUG, "key %u is not a retired one", numbers[i]);
-		keyring_remove(&keys, at);
+		keyring_forget(&keys, at);
 	}
 	return n > 0 ? write_ring(r, &keys, f) : 0;
 }

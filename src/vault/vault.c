@@ -162,9 +162,12 @@ uint32_t vault_active_key(struct vault *v)
 size_t vault_keys(struct vault *v, struct vault_key ret[static VAULT_KEYS_MAX])
 {
 	AUTO(vault_ring_drop) struct vault_ring *ring = vault_ring_take(v);
+	size_t n = 0;
 
-	memcpy(ret, ring->keys.entries, ring->keys.n * sizeof(ret[0]));
-	return ring->keys.n;
+	for (size_t i = 0; i < ring->keys.n; i++)
+		if (ring->keys.entries[i].state != VAULT_KEY_FORGOTTEN)
+			ret[n++] = ring->keys.entries[i];
+	return n;
 }
 
 uint32_t vault_key_of(const void *sealed, size_t len)

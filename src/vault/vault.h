@@ -46,9 +46,10 @@ uint32_t vault_key_of(const void *sealed, size_t len);
 
 /*
  * Takes the ring up anew when its file was replaced, and forgets keys that are gone from it; one
- * stat when it was not. -1 FAULT_INPUT: the file is gone or not to be used, or it lacks the key
- * that seals; the ring in memory then serves on, and the same is answered until the file is mended.
- * Sealing and unsealing follow by themselves: this is for a timer, which tells people.
+ * stat when it was not. -1 FAULT_INPUT: the file is gone or not to be used, or it is another ring,
+ * which never heard of the key that seals; the ring in memory then serves on, and the same is
+ * answered until the file is mended. Sealing and unsealing follow by themselves: this is for a
+ * timer, which tells people.
  */
 MUST_CHECK int vault_follow(struct vault *v, struct fault *f);
 
@@ -60,12 +61,16 @@ enum vault_key_state {
 	VAULT_KEY_ACTIVE,   /* seals and opens; always exactly one */
 	VAULT_KEY_RETIRING, /* opens; a rotation away from it has not ended */
 	VAULT_KEY_RETIRED,  /* opens */
+	/* Taken out. Its number stays, so that a process that seals with it, and slept meanwhile,
+	 * knows the ring as its own. */
+	VAULT_KEY_FORGOTTEN,
 };
 struct vault_key {
 	uint32_t number; /* never 0; no secret */
 	int64_t created_at_ms;
 	enum vault_key_state state;
 };
+/* But the forgotten ones. */
 size_t vault_keys(struct vault *v, struct vault_key ret[static VAULT_KEYS_MAX]);
 
 struct vault_rotation;

@@ -561,6 +561,32 @@ static void a_refresh_under_way_stores_under_the_new_key(void **state)
 	calls_wait(2);
 }
 
+static void tokens_kept_in_memory_over_a_rotation_are_stored_under_the_new_key(void **state)
+{
+	struct rig *r = *state;
+	AUTO(rotation_done) struct rotation x = {0}, forgetting = {0};
+	AUTO(values_freep) struct values *after = NULL;
+	struct call c = {0};
+	struct fault f = {0};
+
+	rig_connected(r, "b", "old", "first", -1000, HOUR);
+	rig_run(r, "CREATE TRIGGER no_room BEFORE UPDATE OF last_refreshed_at_ms ON tokens BEGIN"
+		   " SELECT RAISE(ABORT, 'no room'); END");
+	call_obtain(r->tm, &c, "b", 0, false);
+	provider_answers(provider_wait(), 200, ROTATED);
+	calls_wait(1);
+	timer_wait();
+	rotate(r, &x);
+	assert_int_equal(run_command(r, secrets_forget, &forgetting, &f), ROTATION_DONE);
+	assert_int_equal(forgetting.n_forgotten, 1);
+	rig_run(r, "DROP TRIGGER no_room");
+	timer_wait_and_fire();
+	rig_wait_idle(r->tm);
+	after = values_load(r);
+	assert_int_equal(key_of(find_value(after, "second")), x.key);
+	assert_int_equal(key_of(find_value(after, "new")), x.key);
+}
+
 static void a_server_that_follows_says_so_and_tells_of_a_bad_ring_once(void **state)
 {
 	struct rig *r = *state;
@@ -825,6 +851,7 @@ int main(void)
 		RIG_TEST(what_comes_late_under_the_old_key_is_found_by_the_next_walk),
 		RIG_TEST(a_process_that_goes_on_with_another_ring_is_told_of_not_fought_forever),
 		RIG_TEST(a_refresh_under_way_stores_under_the_new_key),
+		RIG_TEST(tokens_kept_in_memory_over_a_rotation_are_stored_under_the_new_key),
 		RIG_TEST(a_server_that_follows_says_so_and_tells_of_a_bad_ring_once),
 		RIG_TEST(two_rotations_do_not_run_at_once),
 		RIG_TEST(what_cannot_be_opened_is_named_and_does_not_stop_the_rest),
