@@ -56,16 +56,23 @@ static void catch_signals(void)
 
 /* ---- what people see ---- */
 
+struct progress {
+	const struct rotation *rotation;
+	int64_t next_ms;
+};
+
 static int show_progress(void *arg, int64_t done, int64_t total)
 {
-	int64_t *next_ms = arg, now_ms = clock_mono_ms();
+	struct progress *p = arg;
+	int64_t now_ms = clock_mono_ms();
 
 	if (is_stopped)
 		return 1;
-	if (now_ms < *next_ms)
+	if (now_ms < p->next_ms)
 		return 0;
-	*next_ms = now_ms + PROGRESS_EVERY_MS;
-	fprintf(stderr, "%" PRId64 " of %" PRId64 " values\n", done, total);
+	p->next_ms = now_ms + PROGRESS_EVERY_MS;
+	fprintf(stderr, "%s %" PRId64 " of %" PRId64 " values\n",
+		p->rotation->n_walks > 1 ? "checked" : "sealed", done, total);
 	return 0;
 }
 
@@ -145,15 +152,15 @@ static int rotate(const struct settings *s, const struct way *way)
 	AUTO(store_closep) struct store *store = NULL;
 	AUTO(free_tokens) struct token_management *tm = NULL;
 	struct token_management_parts parts = {.settings = s};
-	int64_t next_ms = clock_mono_ms() + PROGRESS_EVERY_MS;
-	AUTO(rotation_done)
-	struct rotation x = {.who = &self, .progress = show_progress, .arg = &next_ms};
+	AUTO(rotation_done) struct rotation x = {.who = &self, .progress = show_progress};
+	struct progress progress = {&x, clock_mono_ms() + PROGRESS_EVERY_MS};
 	struct fault f;
 	int outcome;
 
 	if (open_store(s, false, &store, &f) < 0 ||
 		ring_open(s->vault_key_file, store, &vault, &f) < 0)
 		return complain_fault(&f);
+	x.arg = &progress;
 	parts.vault = vault;
 	parts.store = store;
 	if (token_management_new(&parts, &tm, &f) < 0)

@@ -395,8 +395,12 @@ static void publish(struct exchange *x)
 static void step_store(struct work *w)
 {
 	struct exchange *x = CONTAINER_OF(w, struct exchange, work);
-	int outcome = store_transact(w->tm->store, connect_body, x, &x->fault);
+	int outcome;
 
+	/* Meanwhile a rotation may have ended and the old key be forgotten. */
+	if (x->store_tries > 0)
+		grant_tokens_seal(w->tm, x->grant.client_row, &x->response, &x->sealed);
+	outcome = store_transact(w->tm->store, connect_body, x, &x->fault);
 	if (outcome < 0 && ++x->store_tries < STORE_TRIES) {
 		work_later(w, STORE_RETRY_MS << (x->store_tries - 1), step_store);
 	} else if (outcome < 0) {

@@ -164,6 +164,16 @@ int grant_claim(
 	return changed == 1 ? 0 : 1;
 }
 
+void grant_tokens_seal(const struct token_management *tm, int64_t client_row,
+	const struct token_response *r, struct grant_tokens *t)
+{
+	sealed_drop(&t->access);
+	sealed_drop(&t->refresh);
+	grant_seal(tm, "access_token", client_row, &r->access_token, &t->access);
+	if (secret_is_set(&r->refresh_token))
+		grant_seal(tm, "refresh_token", client_row, &r->refresh_token, &t->refresh);
+}
+
 void grant_tokens_from(const struct token_management *tm, const struct provider *p,
 	int64_t client_row, const struct token_response *r, int64_t sent_wall_ms,
 	struct grant_tokens *ret)
@@ -181,9 +191,7 @@ void grant_tokens_from(const struct token_management *tm, const struct provider 
 						 : 0,
 	};
 	ret->next_refresh_at_ms = ret->expires_at_ms - token_margin_ms(tm->settings, lifetime);
-	grant_seal(tm, "access_token", client_row, &r->access_token, &ret->access);
-	if (secret_is_set(&r->refresh_token))
-		grant_seal(tm, "refresh_token", client_row, &r->refresh_token, &ret->refresh);
+	grant_tokens_seal(tm, client_row, r, ret);
 }
 
 void grant_tokens_done(struct grant_tokens *t)

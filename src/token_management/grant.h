@@ -76,6 +76,9 @@ struct grant_tokens {                  /* what a token response brings, sealed *
 void grant_tokens_from(const struct token_management *tm, const struct provider *p,
 	int64_t client_row, const struct token_response *r, int64_t sent_wall_ms,
 	struct grant_tokens *ret);
+/* Seals the two tokens again: before a later try to store them. */
+void grant_tokens_seal(const struct token_management *tm, int64_t client_row,
+	const struct token_response *r, struct grant_tokens *t);
 void grant_tokens_done(struct grant_tokens *t);
 /* The lease ends, failures are forgotten, a degraded connection is connected again. */
 MUST_CHECK int grant_store(struct db *db, const struct grant *g, int64_t fence,

@@ -221,15 +221,6 @@ static void stored(struct refresh *r)
 	refresh_end(r, &a, &(struct slots_end){.epoch = r->demand.epoch});
 }
 
-static void seal_answer(struct refresh *r)
-{
-	struct token_management *tm = r->work.tm;
-
-	grant_tokens_done(&r->sealed);
-	grant_tokens_from(tm, provider_find(tm, r->grant.provider), r->grant.client_row,
-		&r->response, r->sent_wall_ms, &r->sealed);
-}
-
 static void step_store(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
@@ -238,7 +229,7 @@ static void step_store(struct work *w)
 
 	/* Meanwhile a rotation may have ended and the old key be forgotten. */
 	if (r->store_tries > 0)
-		seal_answer(r);
+		grant_tokens_seal(w->tm, r->grant.client_row, &r->response, &r->sealed);
 	outcome = store_transact(w->tm->store, store_body, r, &f);
 	if (outcome < 0)
 		store_later(r, &f);
@@ -251,10 +242,11 @@ static void step_store(struct work *w)
 static void take_tokens(struct refresh *r)
 {
 	struct token_management *tm = r->work.tm;
+	const struct provider *p = provider_find(tm, r->grant.provider);
 	const char *scope = r->response.scope != NULL ? r->response.scope : r->grant.scope;
 
 	metric_add(&refreshes[TOKEN_CLASS_GRANTED], 1);
-	seal_answer(r);
+	grant_tokens_from(tm, p, r->grant.client_row, &r->response, r->sent_wall_ms, &r->sealed);
 	r->fresh = (struct live_token){
 		.client_row = r->grant.client_row,
 		.oauth_id = mem_text(grant_app_id(tm, &r->grant)),

@@ -248,6 +248,7 @@ MUST_CHECK static int walk_once(struct walk *w, struct fault *f)
 	int outcome = ROTATION_DONE;
 
 	w->n_done = w->n_total = w->n_moved = 0;
+	w->x->n_walks++;
 	forget_failures(w);
 	if (store_use(w->tm->store, count_values, w, f) < 0)
 		return -1;

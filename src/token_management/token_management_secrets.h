@@ -11,13 +11,14 @@
 #define ROTATION_FAILURES_NAMED 100
 struct rotation { /* zeroed, then filled by the caller down to page_rows; rotation_done */
 	const struct actor *who;
-	/* Now and then, with the values of this walk. Non-zero stops. May be NULL. */
+	/* After each page, with the values of this walk. Non-zero stops. May be NULL. */
 	int (*progress)(void *arg, int64_t done, int64_t total);
 	void *arg;
 	int64_t page_rows; /* values a transaction; 0: 200 */
 
 	uint32_t key;        /* that seals now; after secrets_prepare the one that will */
 	bool is_resumed;     /* it went on where an earlier one had ended: no new key was made */
+	int n_walks;         /* over all values, begun so far; all but the first check */
 	int64_t n_resealed;  /* values brought under that key */
 	int64_t n_overtaken; /* values that somebody changed at the same moment */
 	int64_t n_failed;    /* values that cannot be opened and stay as they are */
