@@ -676,6 +676,35 @@ static void a_connection_that_cannot_be_stored_is_tried_again(void **state)
 	assert_int_equal(provider_count(), 1);
 }
 
+static void a_connection_stored_late_is_under_the_key_of_that_moment(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	uint32_t old = vault_active_key(r->vault);
+	struct vault_rotation *rotation;
+	struct end e = END_INIT;
+	struct flow flow;
+	struct fault f = {0};
+
+	rig_run(r, "CREATE TRIGGER broken BEFORE INSERT ON tokens"
+		   " BEGIN SELECT RAISE(ABORT, 'injected'); END");
+	begin(r, client, NULL, &flow);
+	call_back(r, &flow, "code", &e);
+	provider_answers(provider_wait(), 200, GRANTED);
+	timer_wait();
+	CHECK(vault_rotation_begin(r->vault, &rotation, &f), &f);
+	CHECK(vault_rotation_prepare(rotation, &f), &f);
+	CHECK(vault_rotation_activate(rotation, &f), &f);
+	CHECK(vault_rotation_finish(rotation, &f), &f);
+	CHECK(vault_rotation_forget(rotation, &old, 1, &f), &f);
+	vault_rotation_end(rotation);
+	rig_run(r, "DROP TRIGGER broken");
+	timer_wait_and_fire();
+	end_wait(&e, 1);
+	assert_int_equal(e.outcome, CONNECT_DONE);
+	assert_text(rig_unsealed(r, client, "refresh_token"), "first");
+}
+
 /* ---- links ---- */
 
 static void make_link(struct rig *r, int64_t client, char *ticket, size_t size)
@@ -797,6 +826,7 @@ int main(void)
 		TEST(a_new_consent_heals_a_dead_connection),
 		TEST(a_refresh_with_the_old_grant_cannot_overwrite_a_new_consent),
 		TEST(a_connection_that_cannot_be_stored_is_tried_again),
+		TEST(a_connection_stored_late_is_under_the_key_of_that_moment),
 		TEST(a_link_belongs_to_the_browser_that_opened_it_first),
 		TEST(a_link_is_used_up_by_a_connection_not_by_a_refusal),
 		TEST(a_link_expires_after_a_day),
