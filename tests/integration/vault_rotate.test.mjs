@@ -180,7 +180,12 @@ describe('beside full traffic', () => {
 	test('ctrl_c_ends_it_with_a_word_and_it_can_go_on', async () => {
 		const before = ring().length;
 		const { child, ended } = launch();
-		const poll = setInterval(() => ring().length > before && child.kill('SIGINT'), 1);
+		const poll = setInterval(() => {
+			if (ring().length === before)
+				return;
+			clearInterval(poll); // a second one would end it without a word
+			child.kill('SIGINT');
+		}, 1);
 		const { code, text } = await ended;
 		clearInterval(poll);
 		assert.match(text, code === 0 ? /seals from now on/ : /stopped, .* run it again to go on/);
