@@ -19,6 +19,8 @@ struct request_copy {
 	char text[];
 };
 
+const char answer_plain_type[] = "application/json";
+
 void request_begin(struct request *req)
 {
 	req->route = NULL;
@@ -33,7 +35,7 @@ void request_begin(struct request *req)
 void answer_begin(struct answer *a)
 {
 	a->status = 200;
-	a->content_type = "application/json";
+	a->content_type = answer_plain_type;
 	a->body = BUF_INIT(LIMIT_RESPONSE_BYTES);
 	a->n_headers = 0;
 	a->stream = NULL;
@@ -333,7 +335,7 @@ struct json_out answer_json(struct request *req)
 {
 	struct json_out out = JSON_OUT(&req->answer.body);
 
-	req->answer.content_type = "application/json";
+	req->answer.content_type = answer_plain_type;
 	json_open(&out, '{');
 	return out;
 }

@@ -12,6 +12,9 @@
 void request_begin(struct request *req);
 void request_done(struct request *req); /* frees and wipes; request_begin may follow */
 
+/* The content type that answers start with; told by its address. */
+extern const char answer_plain_type[];
+
 void answer_begin(struct answer *a);
 void answer_drop(struct answer *a); /* body and stream; answer_begin must follow */
 

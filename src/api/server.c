@@ -86,6 +86,7 @@ static void conn_free(struct conn *c)
 		c->next->prev = c->prev;
 	pthread_mutex_unlock(&api->lock);
 	metric_add(&connections, -1);
+	server_answer_forget(c);
 	mem_free(c);
 }
 
@@ -207,6 +208,7 @@ static void on_completed(
 		return;
 	*context = NULL;
 	request_done(&c->req);
+	server_answer_sent(c);
 	secret_wipe(c->uri, 2 * c->uri_len + 2); /* codes and tickets come in the query */
 	if (c->uri != c->uri_inline)
 		mem_free(c->uri);

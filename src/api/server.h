@@ -55,6 +55,11 @@ struct conn {
 	char *uri; /* target as sent, and behind it room for decoding; uri_inline or allocated */
 	size_t uri_len;
 	uint32_t count; /* requests on this connection, for their ids */
+	struct kept {   /* server_answer.c: the last plain answer, to be used again */
+		struct MHD_Response *response;
+		char *bytes;
+		size_t len, secret; /* of the response; how many to wipe when it is sent */
+	} kept;
 	char uri_inline[URI_INLINE_BYTES];
 	struct request req;
 };
@@ -102,6 +107,8 @@ void server_resume(struct conn *c);
 
 /* server_answer.c */
 int server_send(struct conn *c);
+void server_answer_sent(struct conn *c); /* or broken off: wipes what was kept of it */
+void server_answer_forget(struct conn *c);
 void server_count_answers(void); /* shows the zeros too */
 
 /* server_stream.c: the response that pulls a stream; takes the stream out of the answer. */

@@ -2,9 +2,11 @@
 #include <microhttpd.h>
 #include <string.h>
 
+#include "api/request_life.h"
 #include "api/server.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/secret.h"
 
 #define ANSWERS_HELP "HTTP answers, by the hundred of their status."
 static struct metric answers[] = {
@@ -26,6 +28,73 @@ static void count(unsigned status)
 	if (status >= 100 && status < 600)
 		metric_add(&answers[status / 100 - 1], 1);
 }
+
+/* ---- plain answers: JSON without headers of their own, which is nearly all of them ---- */
+
+#define KEPT_BYTES_MAX 4096
+
+/*
+ * A response object costs a dozen allocations, and those of one connection differ in their bytes
+ * only. So the object is kept, over memory that is ours, and the next answer of the same length is
+ * written into it. One connection has one answer at a time, and the bytes are wiped when it is
+ * sent.
+ */
+static bool is_plain(const struct conn *c, const struct answer *a)
+{
+	return a->n_headers == 0 && !a->stream && a->content_type == answer_plain_type &&
+	       a->body.len > 0 && a->body.len <= KEPT_BYTES_MAX && !c->is_surplus &&
+	       !atomic_load_explicit(&c->api->is_draining, memory_order_relaxed);
+}
+
+static struct MHD_Response *kept_response(struct conn *c, size_t len)
+{
+	struct kept *k = &c->kept;
+
+	if (k->response && k->len == len)
+		return k->response;
+	server_answer_forget(c);
+	k->bytes = mem_alloc(len);
+	k->len = len;
+	k->response = MHD_create_response_from_buffer(len, k->bytes, MHD_RESPMEM_PERSISTENT);
+	if (k->response == NULL ||
+		MHD_add_response_header(k->response, "Content-Type", answer_plain_type) !=
+			MHD_YES ||
+		MHD_add_response_header(k->response, "Cache-Control", "no-store") != MHD_YES)
+		return NULL;
+	return k->response;
+}
+
+static int send_plain(struct conn *c)
+{
+	struct answer *a = &c->req.answer;
+	struct MHD_Response *r = kept_response(c, a->body.len);
+
+	if (r == NULL)
+		return MHD_NO;
+	memcpy(c->kept.bytes, a->body.data, a->body.len);
+	c->kept.secret = a->secret || a->body.wiped ? a->body.len : 0;
+	count(a->status);
+	const int queued = (int)MHD_queue_response(c->mhd, a->status, r);
+	conn_enter(c, PHASE_SENDING);
+	return queued;
+}
+
+void server_answer_sent(struct conn *c)
+{
+	if (c->kept.secret > 0)
+		secret_wipe(c->kept.bytes, c->kept.secret);
+	c->kept.secret = 0;
+}
+
+void server_answer_forget(struct conn *c)
+{
+	if (c->kept.response)
+		MHD_destroy_response(c->kept.response);
+	mem_free(c->kept.bytes);
+	c->kept = (struct kept){0};
+}
+
+/* ---- the others ---- */
 
 /* The memory of the body goes to the library, which gives it back when the last byte is sent. */
 static struct MHD_Response *body_response(struct answer *a)
@@ -78,6 +147,8 @@ int server_send(struct conn *c)
 		log_event(LOG_ERROR, "http.answer_too_large", F_STR("request_id", c->req.id));
 		return MHD_NO;
 	}
+	if (is_plain(c, a))
+		return send_plain(c);
 	struct MHD_Response *r = a->stream ? server_stream_open(c) : body_response(a);
 	if (r == NULL)
 		return MHD_NO;

@@ -61,6 +61,18 @@ void buf_add(struct buf *b, const void *bytes, size_t len)
 	b->data[b->len] = '\0';
 }
 
+char *buf_extend(struct buf *b, size_t len)
+{
+	char *at;
+
+	if (!reserve(b, len))
+		return NULL;
+	at = b->data + b->len;
+	b->len += len;
+	b->data[b->len] = '\0';
+	return at;
+}
+
 void buf_add_text(struct buf *b, const char *text)
 {
 	buf_add(b, text, strlen(text));

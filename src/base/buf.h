@@ -21,6 +21,8 @@ struct buf {
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_add_text(struct buf *b, const char *text);
 void buf_add_char(struct buf *b, char c);
+/* Makes it len bytes longer and answers where they are to be written; NULL when that failed. */
+char *buf_extend(struct buf *b, size_t len);
 void buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 bool buf_failed(const struct buf *b);
 const char *buf_text(const struct buf *b); /* borrowed, "" when empty, never NULL */

@@ -123,27 +123,32 @@ static bool is_plain(uint8_t c)
 	return c >= 0x20 && c != '"' && c != '\\' && c < 0x7F;
 }
 
-/* A byte of w that is zero gets its high bit set in the result; no zero byte, no bit. */
-#define ZERO_BYTES(w) (((w)-UINT64_C(0x0101010101010101)) & ~(w)&UINT64_C(0x8080808080808080))
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* How many bytes from the start need no escape: eight at a time, since nearly all of them do not.
+/*
+ * Whether one of eight bytes may need an escape: its high bit comes out set for 0x7F and above,
+ * below 0x20, '"' and '\\'. Carries and borrows start only from such bytes, so zero means none.
  */
+static uint64_t special_bytes(const char *bytes)
+{
+	uint64_t w;
+
+	memcpy(&w, bytes, sizeof(w));
+	return (w | (w + EACH_BYTE(1)) | (w - EACH_BYTE(0x20)) |
+		       ((w ^ EACH_BYTE('"')) - EACH_BYTE(1)) |
+		       ((w ^ EACH_BYTE('\\')) - EACH_BYTE(1))) &
+	       EACH_BYTE(0x80);
+}
+
+/* How many bytes from the start need no escape. Nearly all of them do not: eight at a time. */
 static size_t plain_run(const char *bytes, size_t len)
 {
 	size_t run = 0;
-	uint64_t w;
 
-	for (; run + sizeof(w) <= len; run += sizeof(w)) {
-		memcpy(&w, bytes + run, sizeof(w));
-		const uint64_t special =
-			(w & UINT64_C(0x8080808080808080)) |
-			((w - UINT64_C(0x2020202020202020)) & ~w & UINT64_C(0x8080808080808080)) |
-			ZERO_BYTES(w ^ UINT64_C(0x2222222222222222)) | /* '"' */
-			ZERO_BYTES(w ^ UINT64_C(0x5C5C5C5C5C5C5C5C)) | /* '\\' */
-			ZERO_BYTES(w ^ UINT64_C(0x7F7F7F7F7F7F7F7F));
-		if (special)
-			break;
-	}
+	while (run + 8 <= len && special_bytes(bytes + run) == 0)
+		run += 8;
+	if (len >= 8 && len - run < 8 && special_bytes(bytes + len - 8) == 0)
+		return len;
 	while (run < len && is_plain((uint8_t)bytes[run]))
 		run++;
 	return run;
@@ -174,8 +179,18 @@ static void add_escape(struct buf *b, uint8_t c)
 
 static void add_string(struct buf *b, const char *bytes, size_t len)
 {
-	size_t run, n;
+	size_t run = plain_run(bytes, len), n;
+	char *at;
 
+	if (run == len) {
+		at = buf_extend(b, len + 2);
+		if (at == NULL)
+			return;
+		at[0] = at[len + 1] = '"';
+		if (len)
+			memcpy(at + 1, bytes, len);
+		return;
+	}
 	buf_add_char(b, '"');
 	for (size_t i = 0; i < len; i += run) {
 		run = plain_run(bytes + i, len - i);
@@ -229,10 +244,15 @@ void json_put_raw(struct json_out *o, const char *json, size_t len)
 
 void json_put_int(struct json_out *o, int64_t value)
 {
-	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%lld", (long long)value);
+	char digits[24], *at = digits + sizeof(digits);
+	uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 
-	json_put_raw(o, digits, (size_t)n);
+	do
+		*--at = (char)('0' + left % 10);
+	while ((left /= 10) > 0);
+	if (value < 0)
+		*--at = '-';
+	json_put_raw(o, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void json_put_double(struct json_out *o, double value)

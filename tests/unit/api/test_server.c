@@ -462,6 +462,37 @@ static void a_token_is_handed_out_with_its_fields(void **state)
 	assert_problem(422, "[\"query\",\"min_ttl\"]");
 }
 
+static void answers_on_one_connection_do_not_mix(void **state)
+{
+	static const char *const branches[] = {
+		"mine", "mine", "yours", "nobody", "mine", "mine?min_ttl=7", "yours", "mine"};
+	const int fd = http_open(&site);
+	char out[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(branches); i++) {
+		snprintf(out, sizeof(out),
+			"GET /token-management/tokens/%s HTTP/1.1\r\nHost: localhost\r\n"
+			"Authorization: Bearer rf_all\r\n\r\n",
+			branches[i]);
+		http_send(fd, out, strlen(out));
+		reply_done(&reply);
+		http_read(fd, &reply);
+		const bool is_known = strcmp(branches[i], "nobody") != 0;
+		assert_int_equal(reply.status, is_known ? 200 : 404);
+		assert_string_equal(reply_header(&reply, "Content-Type", value),
+			is_known ? "application/json" : "application/problem+json");
+		assert_string_equal(reply_header(&reply, "Cache-Control", value), "no-store");
+		snprintf(out, sizeof(out), "\"branch_id\":\"%.*s\"", (int)strcspn(branches[i], "?"),
+			branches[i]);
+		assert_int_equal(strstr(text(), out) != NULL, is_known);
+		assert_int_equal(
+			strstr(text(), "degraded") != NULL, strchr(branches[i], '?') != NULL);
+		assert_int_equal(text()[reply.body.len - 1], '}');
+	}
+	close(fd);
+}
+
 static void wait_for_waiters(int n)
 {
 	for (int i = 0; i < 20000000 && fake_waiting != n; i++)
@@ -705,6 +736,7 @@ int main(void)
 		TEST(a_long_target_is_decoded_whole),
 		TEST(a_thousand_query_parameters_are_refused_at_once),
 		TEST(a_token_is_handed_out_with_its_fields),
+		TEST(answers_on_one_connection_do_not_mix),
 		TEST(each_outcome_of_a_wait_has_its_answer),
 		TEST(a_client_that_leaves_while_it_waits_harms_nobody),
 		TEST(clients_are_registered_read_listed_and_deleted),

@@ -58,6 +58,23 @@ static void growing_by_single_bytes_reaches_exactly_the_maximum(void **state)
 		assert_int_equal(b.data[i], 'a' + i % 26);
 }
 
+static void room_is_given_within_the_maximum_only(void **state)
+{
+	AUTO(buf_drop) struct buf b = BUF_INIT(10);
+	char *at;
+
+	(void)state;
+	buf_add_text(&b, "ab");
+	at = buf_extend(&b, 3);
+	assert_non_null(at);
+	memcpy(at, "cde", 3);
+	assert_string_equal(buf_text(&b), "abcde");
+	assert_int_equal(b.len, 5);
+	assert_null(buf_extend(&b, 6));
+	assert_true(buf_failed(&b));
+	assert_string_equal(buf_text(&b), "abcde");
+}
+
 static void a_fault_carries_kind_field_and_a_cut_text(void **state)
 {
 	struct fault f = {0};
@@ -79,6 +96,7 @@ int main(void)
 		cmocka_unit_test(passing_the_maximum_keeps_what_was_there_and_sticks),
 		cmocka_unit_test(a_formatted_append_past_the_maximum_adds_nothing),
 		cmocka_unit_test(growing_by_single_bytes_reaches_exactly_the_maximum),
+		cmocka_unit_test(room_is_given_within_the_maximum_only),
 		cmocka_unit_test(a_fault_carries_kind_field_and_a_cut_text),
 	};
 

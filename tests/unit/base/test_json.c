@@ -41,6 +41,32 @@ static void strings_are_escaped_and_bad_utf8_is_replaced(void **state)
 		"\xEF\xBF\xBD\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
 
+/* Eight bytes are looked at together: one that needs an escape is found wherever it stands. */
+static void each_byte_is_escaped_at_each_place_or_nowhere(void **state)
+{
+	(void)state;
+	for (size_t len = 1; len <= 25; len++) {
+		for (size_t at = 0; at < len; at++) {
+			for (int c = 0; c < 0x80; c++) {
+				AUTO(buf_drop) struct buf b = BUF_INIT(100);
+				struct json_out o = JSON_OUT(&b);
+				char text[26];
+
+				memset(text, c == 'z' ? 'y' : 'z', len);
+				text[at] = (char)c;
+				json_put_bytes(&o, text, len);
+				const bool is_raw =
+					b.len == len + 2 && memcmp(b.data + 1, text, len) == 0;
+				const bool must_escape =
+					c < 0x20 || c == '"' || c == '\\' || c == 0x7F;
+				assert_int_equal(is_raw, !must_escape);
+				assert_int_equal(
+					memchr(b.data + 1 + at, '\\', 1) != NULL, must_escape);
+			}
+		}
+	}
+}
+
 static void numbers_read_back_as_written(void **state)
 {
 	AUTO(buf_drop) struct buf b = BUF_INIT(1000);
@@ -51,8 +77,12 @@ static void numbers_read_back_as_written(void **state)
 	json_put_double(&o, 4.3);
 	json_put_double(&o, 0.1 + 0.2);
 	json_put_double(&o, 1.0 / 0.0);
+	json_put_int(&o, 0);
+	json_put_int(&o, -7);
+	json_put_int(&o, INT64_MAX);
 	json_close(&o, ']');
-	assert_string_equal(buf_text(&b), "[4.3,0.30000000000000004,null]");
+	assert_string_equal(
+		buf_text(&b), "[4.3,0.30000000000000004,null,0,-7,9223372036854775807]");
 }
 
 static void a_parse_error_names_the_place_and_never_quotes_the_input(void **state)
@@ -108,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nesting_keys_and_commas_come_out_right),
 		cmocka_unit_test(strings_are_escaped_and_bad_utf8_is_replaced),
+		cmocka_unit_test(each_byte_is_escaped_at_each_place_or_nowhere),
 		cmocka_unit_test(numbers_read_back_as_written),
 		cmocka_unit_test(a_parse_error_names_the_place_and_never_quotes_the_input),
 		cmocka_unit_test(deep_nesting_is_refused_before_it_costs_a_stack),
