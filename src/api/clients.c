@@ -119,37 +119,6 @@ static int get_client(struct request *req, struct fault *f)
 	return 0;
 }
 
-/* The cursor is the last id that was given, in a form that invites nobody to build one. */
-static int64_t read_cursor(struct request *req, const char *cursor)
-{
-	AUTO(buf_drop) struct buf text = BUF_INIT(64);
-	int64_t id;
-
-	if (cursor == NULL)
-		return 0;
-	if (text_base64url_decode(cursor, strlen(cursor), &text) == 0 && !buf_failed(&text) &&
-		text_parse_int(buf_text(&text), &id) == 0 && id > 0)
-		return id;
-	request_error(req, "query", "cursor",
-		"is not one of ours: give next_cursor of the previous answer unchanged, or leave "
-		"it out");
-	return 0;
-}
-
-static void write_cursor(struct json_out *out, int64_t id)
-{
-	AUTO(buf_drop) struct buf cursor = BUF_INIT(64);
-	char text[24];
-
-	if (id == 0) {
-		json_add_null(out, "next_cursor");
-		return;
-	}
-	snprintf(text, sizeof(text), "%lld", (long long)id);
-	text_base64url(&cursor, text, strlen(text));
-	json_add_text(out, "next_cursor", buf_text(&cursor));
-}
-
 static const char *read_status(struct request *req)
 {
 	static const char *const known[] = {"pending", "connected", "expiring", "degraded",
@@ -224,7 +193,7 @@ static int list_clients(struct request *req, struct fault *f)
 	struct client_filter filter = {
 		.status = read_status(req),
 		.q = read_search(req),
-		.after_id = read_cursor(req, cursor),
+		.after_id = list_cursor_read(req, cursor),
 		.limit = limit + 1, /* one more says whether there is a next page */
 	};
 	if (request_check(req, f) < 0)
@@ -237,12 +206,73 @@ static int list_clients(struct request *req, struct fault *f)
 	if (list_for(req, &filter, &l, f) < 0)
 		return -1;
 	json_close(&out, ']');
-	write_cursor(&out, l.has_more ? l.last_id : 0);
+	list_cursor_write(&out, l.has_more ? l.last_id : 0);
 	json_close(&out, '}');
 	return 0;
 }
 
 /* ---- changing ---- */
+
+/* What a connection hangs on is not changed under it: another app or branch is another client. */
+static void refuse_fixed(struct request *req, const json_t *body)
+{
+	static const char *const fixed[] = {"client_id", "branch_id", "provider"};
+
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+		if (json_member(body, fixed[i]))
+			request_error(req, "body", fixed[i],
+				"cannot be changed: register a new client instead");
+}
+
+static void read_change(
+	struct request *req, json_t *body, bool *is_active, struct client_change *ret)
+{
+	const json_t *active = json_member(body, "is_active");
+
+	*is_active = request_field_bool(req, body, "is_active", true);
+	*ret = (struct client_change){
+		.client_secret = request_field_text(
+			req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
+		.redirect_uri =
+			request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
+		.workspace_email = request_field_text(
+			req, body, "workspace_email", 3, LIMIT_EMAIL_BYTES, false),
+		.workspace_name =
+			request_field_text(req, body, "workspace_name", 1, LIMIT_NAME_BYTES, false),
+		.is_active = active && !json_is_null(active) ? is_active : NULL,
+	};
+	refuse_fixed(req, body);
+	if (req->n_errors == 0 && !ret->client_secret && !ret->redirect_uri &&
+		!ret->workspace_email && !ret->workspace_name && !ret->is_active)
+		request_error(req, "body", "client_secret",
+			"or another field to change is missing: give client_secret, redirect_uri, "
+			"workspace_email, workspace_name or is_active");
+}
+
+static int change_client(struct request *req, struct fault *f)
+{
+	AUTO(json_drop) json_t *body = NULL;
+	AUTO(client_done) struct client c = {0}, changed = {0};
+	struct client_change change;
+	bool is_active;
+
+	if (request_json(req, &body, f) < 0)
+		return -1;
+	read_change(req, body, &is_active, &change);
+	if (request_check(req, f) < 0 || find_client(req, &c, f) < 0)
+		return -1;
+	const struct actor who = request_actor(req);
+	if (clients_change(request_tokens(req), c.id, &change, &who, &changed, f) < 0)
+		return -1;
+
+	struct json_out out = answer_json(req);
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", "Client updated successfully");
+	write_identity(&out, &changed);
+	write_state(&out, &changed);
+	json_close(&out, '}');
+	return 0;
+}
 
 static int delete_client(struct request *req, struct fault *f)
 {
@@ -297,6 +327,8 @@ const struct route client_routes[] = {
 		"List the branches, with the state of their connections"},
 	{"GET", "/token-management/clients/{id}", KEY_CLIENTS_READ, ROUTE_WORKER, get_client, NULL,
 		"One branch, with the state of its connection"},
+	{"PATCH", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, change_client,
+		NULL, "Change a branch: the app's secret, addresses, names, on or off"},
 	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client,
 		NULL, "Forget a branch and its tokens"},
 	{"POST", "/token-management/clients/{id}/connect-link", KEY_CLIENTS_WRITE, ROUTE_WORKER,

@@ -46,7 +46,7 @@ void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 /* Tests: one more table, ended by a zero row. Before the first route_find. */
 void route_use(const struct route *extra);
 
-extern const struct route health_routes[], client_routes[], connect_routes[], token_routes[],
-	job_routes[], review_routes[], nested_routes[];
+extern const struct route health_routes[], client_routes[], audit_routes[], connect_routes[],
+	token_routes[], job_routes[], review_routes[], nested_routes[];
 
 #endif

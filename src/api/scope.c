@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/scope.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 void seen_branches_init(struct request *req, struct seen_branches *ret)
 {
@@ -99,4 +101,34 @@ void list_end(struct json_out *out, const struct buf *cursor)
 {
 	json_add_text(out, "next_cursor", cursor->len ? buf_text(cursor) : NULL);
 	json_close(out, '}');
+}
+
+int64_t list_cursor_read(struct request *req, const char *cursor)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT(64);
+	int64_t id;
+
+	if (cursor == NULL)
+		return 0;
+	if (text_base64url_decode(cursor, strlen(cursor), &text) == 0 && !buf_failed(&text) &&
+		text_parse_int(buf_text(&text), &id) == 0 && id > 0)
+		return id;
+	request_error(req, "query", "cursor",
+		"is not one of ours: give next_cursor of the previous answer unchanged, or leave "
+		"it out");
+	return 0;
+}
+
+void list_cursor_write(struct json_out *out, int64_t id)
+{
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(64);
+	char text[24];
+
+	if (id == 0) {
+		json_add_null(out, "next_cursor");
+		return;
+	}
+	snprintf(text, sizeof(text), "%lld", (long long)id);
+	text_base64url(&cursor, text, strlen(text));
+	json_add_text(out, "next_cursor", buf_text(&cursor));
 }

@@ -31,4 +31,11 @@ MUST_CHECK int job_source(
 /* Ends a list: next_cursor, and the object. */
 void list_end(struct json_out *out, const struct buf *cursor);
 
+/*
+ * The cursor of a list that is ordered by row: the last id that was given, in a form that invites
+ * nobody to build one. Absent is 0, and 0 writes null.
+ */
+int64_t list_cursor_read(struct request *req, const char *cursor);
+void list_cursor_write(struct json_out *out, int64_t id);
+
 #endif

@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "store/store.h"
 #include "token_management/audit.h"
+#include "token_management/client_check.h"
 #include "token_management/grant.h"
 #include "token_management/internal.h"
 #include "token_management/state.h"
@@ -17,61 +18,6 @@
 #define CALLBACK_PATH "/token-management/auth/callback"
 
 /* ---- checking input ---- */
-
-/* Text for people and names: UTF-8 without control characters (C0, DEL, C1). */
-static int check_text(
-	const char *text, size_t max, const char *field, const char *what, struct fault *f)
-{
-	size_t len = text != NULL ? strlen(text) : 0;
-
-	if (len == 0 || len > max)
-		return fault_input(
-			f, field, "%s must have 1 to %zu bytes, not %zu", what, max, len);
-	if (!text_is_utf8(text, len))
-		return fault_input(f, field, "%s must be UTF-8", what);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
-
-		if (c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0))
-			return fault_input(f, field,
-				"%s must not contain control characters (byte %zu)", what, i + 1);
-	}
-	return 0;
-}
-
-/* RFC 6749 appendix A.1 and A.2: visible ASCII characters and blanks. */
-static int check_credential(
-	const char *text, size_t max, const char *field, const char *what, struct fault *f)
-{
-	size_t len = strlen(text);
-
-	if (len == 0 || len > max)
-		return fault_input(
-			f, field, "%s must have 1 to %zu bytes, not %zu", what, max, len);
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < 0x20 || text[i] > 0x7e)
-			return fault_input(
-				f, field, "%s must be printable ASCII (byte %zu)", what, i + 1);
-	}
-	return 0;
-}
-
-/* The shape alone: one '@' between a local part and a domain with a dot; no blanks, no controls. */
-static int check_email(const char *text, struct fault *f)
-{
-	const char *at, *dot;
-
-	if (check_text(text, LIMIT_EMAIL_BYTES, "workspace_email", "the e-mail address", f) < 0)
-		return -1;
-	at = strrchr(text, '@');
-	dot = at != NULL ? strrchr(at, '.') : NULL;
-	if (at == NULL || at == text || at - text > 64 || strchr(text, '@') != at ||
-		strpbrk(text, " ,;<>()[]\\\"") != NULL || dot == NULL || dot == at + 1 ||
-		dot[1] == '\0' || at[1] == '.' || strstr(at, "..") != NULL)
-		return fault_input(
-			f, "workspace_email", "an e-mail address looks like name@example.com");
-	return 0;
-}
 
 static int check_app(
 	const struct token_management *tm, const struct client_input *in, struct fault *f)
@@ -89,10 +35,10 @@ static int check_app(
 		return fault_input(f, "client_id", "client_id must come with client_secret");
 	if (in->client_secret == NULL)
 		return fault_input(f, "client_secret", "client_secret must come with client_id");
-	if (check_credential(in->client_id, LIMIT_CLIENT_ID_BYTES, "client_id", "client_id", f) < 0)
+	if (client_check_credential(in->client_id, LIMIT_CLIENT_ID_BYTES, "client_id", f) < 0)
 		return -1;
-	return check_credential(
-		in->client_secret, LIMIT_CLIENT_SECRET_BYTES, "client_secret", "client_secret", f);
+	return client_check_credential(
+		in->client_secret, LIMIT_CLIENT_SECRET_BYTES, "client_secret", f);
 }
 
 static int check_input(
@@ -103,11 +49,10 @@ static int check_input(
 	if (in->redirect_uri != NULL &&
 		net_url_check(in->redirect_uri, NET_URL_REDIRECT, "redirect_uri", f) < 0)
 		return -1;
-	if (check_text(in->branch_id, LIMIT_BRANCH_ID_BYTES, "branch_id", "branch_id", f) < 0 ||
-		check_email(in->workspace_email, f) < 0)
+	if (client_check_text(in->branch_id, LIMIT_BRANCH_ID_BYTES, "branch_id", f) < 0 ||
+		client_check_email(in->workspace_email, f) < 0)
 		return -1;
-	return check_text(
-		in->workspace_name, LIMIT_NAME_BYTES, "workspace_name", "workspace_name", f);
+	return client_check_text(in->workspace_name, LIMIT_NAME_BYTES, "workspace_name", f);
 }
 
 /* ---- reading rows ---- */

@@ -59,6 +59,8 @@ struct exchange {
 	struct sealed verifier;
 	struct grant grant;
 	/* the exchange */
+	struct secret code;
+	bool uses_previous_secret;
 	int64_t sent_wall_ms;
 	struct token_reply answer;
 	struct token_response response;
@@ -89,6 +91,7 @@ static void forget_flow(struct exchange *x)
 static void exchange_free(struct exchange *x)
 {
 	forget_flow(x);
+	secret_drop(&x->code);
 	buf_drop(&x->answer.body);
 	token_response_done(&x->response);
 	secret_wipe(&x->identity, sizeof(x->identity));
@@ -440,14 +443,30 @@ static void take_tokens(struct exchange *x)
 	step_store(&x->work);
 }
 
+static int ask(struct exchange *x);
+
+/* While a secret is being changed, as in a refresh: a refused app has not spent the code. */
+static bool other_secret_may_help(const struct exchange *x)
+{
+	return x->response.class == TOKEN_CLASS_MISCONFIGURED &&
+	       strcmp(x->response.error, "invalid_client") == 0 && !x->uses_previous_secret &&
+	       grant_has_previous_secret(&x->grant);
+}
+
 static void step_answer(struct work *w)
 {
 	struct exchange *x = CONTAINER_OF(w, struct exchange, work);
 
+	token_response_done(&x->response);
 	token_reply_parse(&x->answer, &x->response);
 	if (x->response.class == TOKEN_CLASS_GRANTED) {
 		take_tokens(x);
 		return;
+	}
+	if (other_secret_may_help(x)) {
+		x->uses_previous_secret = true;
+		if (ask(x) == 0)
+			return;
 	}
 	snprintf(x->provider_error, sizeof(x->provider_error), "%s", x->response.error);
 	fault_raise(&x->fault, FAULT_UPSTREAM, "%s", x->response.reason);
@@ -465,7 +484,7 @@ static void on_reply(void *arg, struct net_reply *reply)
 	work_submit(&x->work, step_answer);
 }
 
-static int prepare(struct exchange *x, const char *code, struct net_request *ret, struct fault *f)
+static int prepare(struct exchange *x, struct net_request *ret, struct fault *f)
 {
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_HEADER_BYTES);
 	AUTO(secret_drop) struct secret verifier = {0}, app_secret = {0};
@@ -475,8 +494,13 @@ static int prepare(struct exchange *x, const char *code, struct net_request *ret
 	if (connect_unseal_verifier(tm, x->state_hash, &x->verifier, &verifier, f) < 0 ||
 		grant_app(tm, &x->grant, &app_id, &app_secret, f) < 0)
 		return -1;
+	if (x->uses_previous_secret) {
+		secret_drop(&app_secret);
+		if (grant_previous_secret(tm, &x->grant, &app_secret, f) < 0)
+			return -1;
+	}
 	net_form_add(&form, "grant_type", "authorization_code", strlen("authorization_code"));
-	net_form_add(&form, "code", code, strlen(code));
+	net_form_add(&form, "code", x->code.bytes, x->code.len);
 	net_form_add(&form, "redirect_uri", x->redirect_uri, strlen(x->redirect_uri));
 	net_form_add(&form, "code_verifier", verifier.bytes, verifier.len);
 	provider_token_request(provider_find(tm, x->provider), x->token_url, app_id, &app_secret,
@@ -484,26 +508,31 @@ static int prepare(struct exchange *x, const char *code, struct net_request *ret
 	return 0;
 }
 
-static void spend_code(struct exchange *x, const char *code)
+/* 0: under way. -1: nothing was sent, x->fault says why. */
+static int ask(struct exchange *x)
 {
 	struct token_management *tm = x->work.tm;
 	struct net_request request = {0};
 
-	if (prepare(x, code, &request, &x->fault) < 0) {
-		finish_unconnected(x, CONNECT_FAILED, false);
-		return;
-	}
+	if (prepare(x, &request, &x->fault) < 0)
+		return -1;
 	if (!work_send_begin(tm)) {
 		buf_drop(&request.body);
 		secret_drop(&request.basic);
-		fault_raise(&x->fault, FAULT_UPSTREAM, "the service is stopping; try again");
-		finish_unconnected(x, CONNECT_FAILED, false);
-		return;
+		return fault_raise(&x->fault, FAULT_UPSTREAM, "the service is stopping; try again");
 	}
-	work_begin(tm, &x->work);
 	x->sent_wall_ms = clock_wall_ms();
 	net_send(tm->net, &request, on_reply, x);
 	work_send_end(tm);
+	return 0;
+}
+
+static void spend_code(struct exchange *x, const char *code)
+{
+	x->code = secret_from(code, strlen(code));
+	work_begin(x->work.tm, &x->work);
+	if (ask(x) < 0)
+		finish_unconnected(x, CONNECT_FAILED, true);
 }
 
 void connect_finish(struct token_management *tm, const struct connect_reply *reply,

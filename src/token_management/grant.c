@@ -25,6 +25,7 @@ void grant_done(struct grant *g)
 	mem_free(g->workspace_name);
 	mem_free(g->reason);
 	sealed_drop(&g->client_secret);
+	sealed_drop(&g->previous_secret);
 	sealed_drop(&g->access);
 	sealed_drop(&g->refresh);
 	mem_free(g->token_type);
@@ -52,7 +53,8 @@ static struct sealed take_sealed(const struct db_value *col)
 	" c.workspace_name, c.is_active, c.status, c.client_secret, c.status_reason,"              \
 	" t.client_id, t.access_token, t.refresh_token, t.token_type, t.scope, t.requested_scope," \
 	" t.google_subject, t.expires_at_ms, t.lifetime_ms, t.retry_at_ms, t.refresh_failures,"    \
-	" t.fence, t.lease_until_ms, t.lease_owner"                                                \
+	" t.fence, t.lease_until_ms, t.lease_owner, c.client_secret_previous,"                     \
+	" c.client_secret_previous_until_ms"                                                       \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
 static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
@@ -86,6 +88,8 @@ static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct
 	g->fence = db_get_int(&c[22]);
 	g->lease_until_ms = db_get_int(&c[23]);
 	g->lease_owner = row_copy_text(&c[24]);
+	g->previous_secret = take_sealed(&c[25]);
+	g->previous_secret_until_ms = db_get_int(&c[26]);
 	return 1;
 }
 
@@ -146,6 +150,19 @@ int grant_app(const struct token_management *tm, const struct grant *g, const ch
 	}
 	*ret_id = g->oauth_id;
 	return grant_unseal(tm, "client_secret", g->client_row, &g->client_secret, ret_secret, f);
+}
+
+bool grant_has_previous_secret(const struct grant *g)
+{
+	return g->oauth_id != NULL && g->previous_secret.bytes != NULL &&
+	       g->previous_secret_until_ms > clock_wall_ms();
+}
+
+int grant_previous_secret(const struct token_management *tm, const struct grant *g,
+	struct secret *ret, struct fault *f)
+{
+	return grant_unseal(
+		tm, "client_secret_previous", g->client_row, &g->previous_secret, ret, f);
 }
 
 /* ---- writing ---- */

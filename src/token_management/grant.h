@@ -30,6 +30,9 @@ struct grant { /* owned: grant_done */
 	enum connection_state state;
 	char *reason; /* of the state, for people; NULL: none */
 	struct sealed client_secret;
+	/* Usable beside it until then; the provider may know only one of the two. */
+	struct sealed previous_secret;
+	int64_t previous_secret_until_ms;
 	/* of the tokens row; has_tokens false: there is none */
 	bool has_tokens;
 	struct sealed access, refresh;
@@ -53,6 +56,10 @@ MUST_CHECK int grant_unseal(const struct token_management *tm, const char *colum
 /* The OAuth app of a connection: its own, or the default one. *ret_id is borrowed. */
 MUST_CHECK int grant_app(const struct token_management *tm, const struct grant *g,
 	const char **ret_id, struct secret *ret_secret, struct fault *f);
+/* Whether there is an earlier secret of the app that may still be tried; and its text. */
+bool grant_has_previous_secret(const struct grant *g);
+MUST_CHECK int grant_previous_secret(const struct token_management *tm, const struct grant *g,
+	struct secret *ret, struct fault *f);
 const char *grant_app_id(const struct token_management *tm, const struct grant *g);
 
 /*

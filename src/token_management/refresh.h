@@ -29,6 +29,7 @@ struct refresh {
 	int64_t held_fence, held_since_mono_ms;
 	/* our own */
 	int64_t fence, claimed_mono_ms, sent_wall_ms;
+	bool uses_previous_secret;
 	/* the answer of the provider */
 	struct token_reply reply;
 	struct token_response response;

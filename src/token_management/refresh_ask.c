@@ -282,6 +282,19 @@ static void release(struct refresh *r)
 	refresh_end_failed(r, &stopping);
 }
 
+static void ask(struct refresh *r);
+
+/*
+ * While a secret is being changed, the provider may know the new one not yet, or the old one no
+ * more. It checks the app before it looks at the grant, so the refresh token was not spent.
+ */
+static bool other_secret_may_help(const struct refresh *r)
+{
+	return r->response.class == TOKEN_CLASS_MISCONFIGURED &&
+	       strcmp(r->response.error, "invalid_client") == 0 && !r->uses_previous_secret &&
+	       grant_has_previous_secret(&r->grant);
+}
+
 static void step_answer(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
@@ -291,10 +304,17 @@ static void step_answer(struct work *w)
 		return;
 	}
 	token_reply_parse(&r->reply, &r->response);
-	if (r->response.class == TOKEN_CLASS_GRANTED)
+	if (r->response.class == TOKEN_CLASS_GRANTED) {
 		take_tokens(r);
-	else
+	} else if (other_secret_may_help(r)) {
+		metric_add(&refreshes[r->response.class], 1);
+		log_event(LOG_DEBUG, "grant.other_secret", F_STR("branch", r->branch_id),
+			F_STR("reason", r->response.reason));
+		r->uses_previous_secret = true;
+		ask(r);
+	} else {
 		record_failure(r);
+	}
 }
 
 /* Net thread. */
@@ -322,6 +342,11 @@ static int prepare(
 			0 ||
 		grant_app(tm, &r->grant, &app_id, &app_secret, f) < 0)
 		return -1;
+	if (r->uses_previous_secret) {
+		secret_drop(&app_secret);
+		if (grant_previous_secret(tm, &r->grant, &app_secret, f) < 0)
+			return -1;
+	}
 	net_form_add(&form, "grant_type", "refresh_token", strlen("refresh_token"));
 	net_form_add(&form, "refresh_token", token.bytes, token.len);
 	provider_token_request(p, p->token_url, app_id, &app_secret, &form, (uint32_t)timeout, ret);
@@ -338,7 +363,7 @@ static void cannot_ask(struct refresh *r, const struct fault *f)
 	record_failure(r);
 }
 
-void refresh_ask(struct refresh *r)
+static void ask(struct refresh *r)
 {
 	struct token_management *tm = r->work.tm;
 	struct net_request request = {0};
@@ -368,4 +393,10 @@ void refresh_ask(struct refresh *r)
 	}
 	net_send(tm->net, &request, on_reply, r);
 	work_send_end(tm);
+}
+
+void refresh_ask(struct refresh *r)
+{
+	r->uses_previous_secret = false;
+	ask(r);
 }

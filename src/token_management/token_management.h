@@ -245,4 +245,5 @@ bool keys_may_see(struct token_management *tm, const struct key_grant *key, cons
 /* Worker. The branches of a bound key, owned (free each, then the array). 0 and NULL: not bound. */
 size_t keys_branches(struct token_management *tm, const struct key_grant *key, char ***ret);
 
+#include "token_management/manage.h"
 #endif

@@ -31,6 +31,7 @@ const ROUTES = [
 	['POST', '/token-management/clients', 'clients:write', 'body'],
 	['GET', '/token-management/clients', 'clients:read'],
 	['GET', '/token-management/clients/1', 'clients:read'],
+	['PATCH', '/token-management/clients/999', 'clients:write', 'body'],
 	['DELETE', '/token-management/clients/999', 'clients:write'],
 	['POST', '/token-management/clients/999/connect-link', 'clients:write'],
 	['GET', '/token-management/oauth/login/999', 'clients:write'],
@@ -140,31 +141,32 @@ describe('keys', () => {
 });
 
 describe('bodies', () => {
-	const send = (path, body, type = 'application/json') =>
-		service.request('POST', path, { key, body, headers: { 'content-type': type } });
+	const send = (path, body, type = 'application/json', method = 'POST') =>
+		service.request(method, path, { key, body, headers: { 'content-type': type } });
+	const sendJson = (method, path, body) => send(path, body, 'application/json', method);
 
 	test('what_is_not_json_says_where_it_breaks', async () => {
-		for (const [, path] of WITH_BODY) {
-			assertProblem(await send(path, '{"branch_id": '), 400, /line 1/);
-			assertProblem(await send(path, '{"branch_id": "a",}'), 400, /line/);
-			assertProblem(await send(path, ''), 400, /empty/);
-			assertProblem(await send(path, Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])), 400);
-			assertProblem(await send(path, '['.repeat(100000)), 400, /nested/);
+		for (const [method, path] of WITH_BODY) {
+			assertProblem(await sendJson(method, path, '{"branch_id": '), 400, /line 1/);
+			assertProblem(await sendJson(method, path, '{"branch_id": "a",}'), 400, /line/);
+			assertProblem(await sendJson(method, path, ''), 400, /empty/);
+			assertProblem(await sendJson(method, path, Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])), 400);
+			assertProblem(await sendJson(method, path, '['.repeat(100000)), 400, /nested/);
 		}
 	});
 
 	test('json_that_is_no_object_is_refused', async () => {
-		for (const [, path] of WITH_BODY) {
-			assertProblem(await send(path, '[]'), 422, /JSON object/);
+		for (const [method, path] of WITH_BODY) {
+			assertProblem(await sendJson(method, path, '[]'), 422, /JSON object/);
 			for (const body of ['"text"', '7', 'null'])
-				assertProblem(await send(path, body), 400, /expected/);
+				assertProblem(await sendJson(method, path, body), 400, /expected/);
 		}
 	});
 
 	test('another_content_type_is_refused', async () => {
-		for (const [, path] of WITH_BODY)
+		for (const [method, path] of WITH_BODY)
 			for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1'])
-				assertProblem(await send(path, '{}', type), 415, /application\/json/);
+				assertProblem(await send(path, '{}', type, method), 415, /application\/json/);
 	});
 
 	test('missing_fields_are_all_listed', async () => {
@@ -211,9 +213,9 @@ describe('bodies', () => {
 	});
 
 	test('more_than_a_mebibyte_is_413_however_it_comes', async () => {
-		for (const [, path] of WITH_BODY) {
-			assertProblem(await send(path, ' '.repeat(1048577)), 413, /1048576/);
-			const chunked = await service.request('POST', path, { key, body: ' '.repeat(1048577), headers: { 'transfer-encoding': 'chunked' } });
+		for (const [method, path] of WITH_BODY) {
+			assertProblem(await sendJson(method, path, ' '.repeat(1048577)), 413, /1048576/);
+			const chunked = await service.request(method, path, { key, body: ' '.repeat(1048577), headers: { 'transfer-encoding': 'chunked' } });
 			assertProblem(chunked, 413, /1048576/);
 		}
 	});
@@ -275,7 +277,7 @@ describe('paths and queries', () => {
 		for (const path of ['/nope', '/token-management', '/api/v1', '/api/v2/health', '/..%2f..%2fetc/passwd'])
 			assertProblem(await service.get(path, { key }), 404);
 		for (const [, path] of ROUTES)
-			for (const method of ['PATCH', 'BREW']) {
+			for (const method of ['PUT', 'BREW']) {
 				const answer = await service.request(method, path, { key });
 				assertProblem(answer, 405);
 				assert.match(answer.headers.allow, /OPTIONS/);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing a client. A secret is changed at the provider and here at two different times, so the
+ * one before stays beside the new one for a while, and a refresh tries both (refresh_ask.c).
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "core/limits.h"
+#include "store/store.h"
+#include "token_management/audit.h"
+#include "token_management/client_check.h"
+#include "token_management/grant.h"
+#include "token_management/internal.h"
+
+struct changing {
+	struct token_management *tm;
+	int64_t id;
+	const struct client_change *change;
+	const struct actor *who;
+	struct grant now;
+};
+
+static int check_change(const struct client_change *c, struct fault *f)
+{
+	if (c->client_secret != NULL && client_check_credential(c->client_secret,
+						LIMIT_CLIENT_SECRET_BYTES, "client_secret", f) < 0)
+		return -1;
+	if (c->redirect_uri != NULL &&
+		net_url_check(c->redirect_uri, NET_URL_REDIRECT, "redirect_uri", f) < 0)
+		return -1;
+	if (c->workspace_email != NULL && client_check_email(c->workspace_email, f) < 0)
+		return -1;
+	if (c->workspace_name != NULL)
+		return client_check_text(c->workspace_name, LIMIT_NAME_BYTES, "workspace_name", f);
+	return 0;
+}
+
+/* The secret that was current, sealed for its new place. Empty: unreadable, so of no use. */
+static void seal_previous(
+	const struct changing *x, const struct secret *fresh, struct sealed *ret, bool *ret_is_same)
+{
+	AUTO(secret_drop) struct secret old = {0};
+	struct fault f = {0};
+
+	*ret_is_same = false;
+	if (x->now.client_secret.bytes == NULL ||
+		grant_unseal(x->tm, "client_secret", x->id, &x->now.client_secret, &old, &f) < 0)
+		return;
+	*ret_is_same = secret_equal(&old, fresh);
+	grant_seal(x->tm, "client_secret_previous", x->id, &old, ret);
+}
+
+/* Whatever failed for the old secret is asked again now, by whoever reads the token next. */
+static int heal(struct db *db, const struct changing *x, struct fault *f)
+{
+	return db_exec(db,
+		"UPDATE tokens SET retry_at_ms = NULL, updated_at_ms = $2 WHERE client_id = $1",
+		NULL, f, db_int(x->id), db_int(clock_wall_ms()));
+}
+
+static int put_secret(struct db *db, const struct changing *x, struct fault *f)
+{
+	AUTO(secret_drop)
+	struct secret fresh =
+		secret_from(x->change->client_secret, strlen(x->change->client_secret));
+	AUTO(sealed_drop) struct sealed sealed = {0}, previous = {0};
+	bool is_same;
+
+	if (x->now.oauth_id == NULL)
+		return fault_raise(f, FAULT_CONFLICT,
+			"This branch uses the default OAuth app: its secret is the setting"
+			" GOOGLE_CLIENT_SECRET");
+	seal_previous(x, &fresh, &previous, &is_same);
+	if (!is_same) {
+		grant_seal(x->tm, "client_secret", x->id, &fresh, &sealed);
+		if (db_exec(db,
+			    "UPDATE clients SET client_secret = $2, client_secret_previous = $3,"
+			    " client_secret_previous_until_ms = $4 WHERE id = $1",
+			    NULL, f, db_int(x->id), db_sealed(&sealed), db_sealed(&previous),
+			    db_int(clock_wall_ms() + CLIENT_SECRET_OVERLAP_MS)) < 0)
+			return -1;
+	}
+	return heal(db, x, f);
+}
+
+static int put_fields(struct db *db, const struct changing *x, struct fault *f)
+{
+	const struct client_change *c = x->change;
+
+	return db_exec(db,
+		"UPDATE clients SET redirect_uri = COALESCE($2, redirect_uri),"
+		" workspace_email = COALESCE($3, workspace_email),"
+		" workspace_name = COALESCE($4, workspace_name),"
+		" is_active = COALESCE($5, is_active), updated_at_ms = $6 WHERE id = $1",
+		NULL, f, db_int(x->id), db_text(c->redirect_uri), db_text(c->workspace_email),
+		db_text(c->workspace_name),
+		db_int_or_null(c->is_active != NULL && *c->is_active, c->is_active != NULL),
+		db_int(clock_wall_ms()));
+}
+
+static int write_changed(struct db *db, const struct changing *x, struct fault *f)
+{
+	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
+	const struct client_change *c = x->change;
+	struct json_out o = JSON_OUT(&detail);
+
+	json_open(&o, '{');
+	json_add_int(&o, "client", x->id);
+	if (c->client_secret != NULL) /* that, not what */
+		json_add_bool(&o, "client_secret", true);
+	if (c->redirect_uri != NULL)
+		json_add_text(&o, "redirect_uri", c->redirect_uri);
+	if (c->workspace_email != NULL)
+		json_add_text(&o, "workspace_email", c->workspace_email);
+	if (c->workspace_name != NULL)
+		json_add_text(&o, "workspace_name", c->workspace_name);
+	if (c->is_active != NULL)
+		json_add_bool(&o, "is_active", *c->is_active);
+	json_close(&o, '}');
+	if (audit_write(db, x->who, "client.changed", x->now.branch_id, buf_text(&detail), f) < 0)
+		return -1;
+	return store_note_change(db, CHANGE_CLIENT, x->now.branch_id, f);
+}
+
+static int change_body(struct db *db, void *arg, struct fault *f)
+{
+	struct changing *x = arg;
+	int outcome;
+
+	grant_done(&x->now);
+	outcome = grant_load_by_id(db, x->id, &x->now, f);
+	if (outcome < 0)
+		return -1;
+	if (outcome == 1)
+		return fault_raise(f, FAULT_MISSING, "Client not found");
+	if (x->change->client_secret != NULL && put_secret(db, x, f) < 0)
+		return -1;
+	if (put_fields(db, x, f) < 0)
+		return -1;
+	return write_changed(db, x, f);
+}
+
+int clients_change(struct token_management *tm, int64_t id, const struct client_change *change,
+	const struct actor *who, struct client *ret, struct fault *f)
+{
+	struct changing x = {.tm = tm, .id = id, .change = change, .who = who};
+	int result;
+
+	*ret = (struct client){0};
+	if (check_change(change, f) < 0)
+		return -1;
+	result = store_transact(tm->store, change_body, &x, f);
+	if (result >= 0)
+		slots_forget(tm, x.now.branch_id);
+	grant_done(&x.now);
+	return result < 0 ? -1 : clients_get(tm, id, ret, f);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Part of the door token_management.h, which includes it: looking after connections. All worker. */
+#ifndef TOKEN_MANAGEMENT_MANAGE_H
+#define TOKEN_MANAGEMENT_MANAGE_H
+
+#include "token_management/token_management.h"
+
+/* How long the secret before is tried beside a new one. */
+#define CLIENT_SECRET_OVERLAP_MS (24 * 60 * 60 * 1000)
+
+struct client_change { /* borrowed; NULL: stays as it is */
+	const char *client_secret, *redirect_uri, *workspace_email, *workspace_name;
+	const bool *is_active;
+};
+/*
+ * Changes a client; *ret is what it is then (client_done). A new secret leaves the old one usable
+ * for the overlap, and lets a connection that waited for it be refreshed at once. FAULT_MISSING;
+ * FAULT_INPUT names the field; FAULT_CONFLICT: a secret for a branch of the default app.
+ */
+MUST_CHECK int clients_change(struct token_management *tm, int64_t id,
+	const struct client_change *change, const struct actor *who, struct client *ret,
+	struct fault *f);
+
+struct audit_filter {                           /* borrowed */
+	const char *branch_id, *action, *actor; /* NULL: any */
+	int64_t since_ms, until_ms;             /* from, and before; 0: open */
+	int64_t before_id;                      /* cursor; 0: from the newest on */
+	int64_t limit;
+};
+struct audit_row { /* borrowed for the call; all but actor and action may be NULL */
+	int64_t id, at_ms;
+	const char *actor, *action, *branch_id, *remote;
+	const char *detail; /* JSON */
+};
+typedef int audit_each_fn(void *arg, const struct audit_row *row, struct fault *f);
+/* The newest first. */
+MUST_CHECK int audit_list(struct token_management *tm, const struct audit_filter *filter,
+	audit_each_fn *each, void *arg, struct fault *f);
+
+#endif

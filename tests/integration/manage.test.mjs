@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking after connections: changing a client, changing its secret without a gap, and reading who did what.
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { startService, startSimulator } from './lib/service.mjs';
+
+let google;
+let service;
+let key;
+
+before(async () => {
+	google = await startSimulator();
+	service = await startService({ simulator: google });
+	key = await service.key('admin');
+});
+after(async () => {
+	await service?.end();
+	await google?.end();
+});
+beforeEach(async () => {
+	await google.calm();
+});
+
+const change = (id, json, as = key) => service.request('PATCH', `/token-management/clients/${id}`, { json, key: as });
+const audit = async (query) => {
+	const answer = await service.get(`/token-management/audit?${new URLSearchParams(query)}`, { key });
+	assert.equal(answer.status, 200, answer.text);
+	return answer.json;
+};
+
+describe('changing a client', () => {
+	test('names_and_addresses_change_and_the_rest_stays', async () => {
+		const { client_id: id } = await service.register({ key, branch_id: 'renamed' });
+		const answer = await change(id, { workspace_name: 'Corner', workspace_email: 'corner@example.com', redirect_uri: 'http://localhost:1/cb' });
+		assert.equal(answer.status, 200, answer.text);
+		assert.equal(answer.json.workspace_name, 'Corner');
+		assert.equal(answer.json.email, 'corner@example.com');
+		assert.equal(answer.json.redirect_uri, 'http://localhost:1/cb');
+		assert.equal(answer.json.branch_identifier, 'renamed');
+		const now = await service.get(`/token-management/clients/${id}`, { key });
+		assert.equal(now.json.workspace_name, 'Corner');
+		assert.equal(now.json.status, 'pending');
+	});
+
+	test('every_bad_field_is_listed_and_what_cannot_change_is_refused', async () => {
+		const { client_id: id } = await service.register({ key, branch_id: 'refused' });
+		const answer = await change(id, { workspace_email: 7, is_active: 'yes', branch_id: 'other' });
+		assert.equal(answer.status, 422, answer.text);
+		assert.deepEqual(answer.json.errors.map((e) => e.loc.at(-1)).sort(), ['branch_id', 'is_active', 'workspace_email']);
+		assert.equal((await change(id, {})).status, 422);
+		assert.equal((await change(id, { workspace_email: 'nobody' })).status, 422);
+		assert.equal((await change(999999, { workspace_name: 'x' })).status, 404);
+		const bound = await service.key('clients:write', { branches: ['elsewhere'] });
+		assert.equal((await change(id, { workspace_name: 'x' }, bound)).status, 404);
+	});
+
+	test('a_branch_that_is_switched_off_hands_out_no_token_until_it_is_on_again', async () => {
+		const { client_id: id } = await service.connect({ key, branch_id: 'switch' });
+		assert.equal((await service.token('switch', { key })).status, 200);
+		assert.equal((await change(id, { is_active: false })).json.status, 'inactive');
+		assert.equal((await service.token('switch', { key })).status, 409);
+		assert.equal((await change(id, { is_active: true })).json.status, 'connected');
+		assert.equal((await service.token('switch', { key })).status, 200);
+	});
+
+	test('a_secret_changes_without_a_gap_whichever_side_is_first', async () => {
+		const app = 'rotating-app.apps.googleusercontent.com';
+		const set = (...secrets) => google.control('POST', '/clients', { client_id: app, client_secrets: secrets,
+			redirect_uris: [`${service.url}/token-management/auth/callback`] });
+		await set('one');
+		const { client_id: id } = await service.connect({ key, branch_id: 'rotating', client_id: app, client_secret: 'one' });
+		const refresh = () => service.post('/token-management/tokens/refresh', { client_id: id }, { key });
+
+		const changed = await change(id, { client_secret: 'two' }); // here first: Google knows only the old one
+		assert.equal(changed.status, 200, changed.text);
+		assert.ok(!changed.text.includes('two'));
+		let answer = await refresh();
+		assert.equal(answer.status, 200, answer.text);
+		assert.equal(answer.json.degraded, undefined);
+		await set('two'); // now Google too
+		answer = await refresh();
+		assert.equal(answer.status, 200, answer.text);
+		await service.reconnect({ key, id });
+		await set('three'); // Google first: the app is refused until it is told here
+		assert.equal((await refresh()).json.degraded, true);
+		assert.equal((await change(id, { client_secret: 'three' })).status, 200);
+		answer = await refresh(); // at once, however long it was to be left alone
+		assert.equal(answer.status, 200, answer.text);
+		assert.equal(answer.json.degraded, undefined);
+	});
+});
+
+describe('the audit', () => {
+	test('it_says_who_did_what_newest_first_page_by_page', async () => {
+		const { client_id: id } = await service.connect({ key, branch_id: 'watched' });
+		await change(id, { workspace_name: 'Seen', client_secret: 'demo-app-secret' });
+		const all = (await audit({ branch_id: 'watched' })).events;
+		assert.deepEqual(all.map((e) => e.action), ['client.changed', 'connection.connected', 'connect.started', 'client.registered']);
+		assert.match(all[0].actor, /^key:/);
+		assert.equal(all[0].remote, '127.0.0.1');
+		assert.equal(all[0].detail.workspace_name, 'Seen');
+		assert.equal(all[0].detail.client_secret, true);
+		assert.ok(!JSON.stringify(all).includes('demo-app-secret'));
+
+		const first = await audit({ branch_id: 'watched', limit: 3 });
+		assert.equal(first.events.length, 3);
+		const second = await audit({ branch_id: 'watched', limit: 3, cursor: first.next_cursor });
+		assert.deepEqual(second.events, all.slice(3));
+		assert.equal(second.next_cursor, null);
+		assert.equal((await audit({ branch_id: 'watched', action: 'client.registered' })).events.length, 1);
+		assert.equal((await audit({ branch_id: 'watched', actor: all[0].actor })).events.length, 3);
+		assert.equal((await audit({ branch_id: 'watched', until: all[3].at })).events.length, 0);
+		assert.equal((await audit({ branch_id: 'watched', since: all[0].at })).events[0].action, 'client.changed');
+	});
+
+	test('only_an_admin_reads_it_and_nobody_writes_it', async () => {
+		assert.equal((await service.get('/token-management/audit')).status, 401);
+		const writer = await service.key('clients:write');
+		assert.equal((await service.get('/token-management/audit', { key: writer })).status, 403);
+		const bound = await service.key('admin', { branches: ['watched'] });
+		assert.equal((await service.get('/token-management/audit', { key: bound })).status, 403);
+		for (const method of ['POST', 'PATCH', 'DELETE'])
+			assert.equal((await service.request(method, '/token-management/audit', { key, json: {} })).status, 405);
+		const wrong = await service.get('/token-management/audit?since=yesterday&limit=0&cursor=x', { key });
+		assert.equal(wrong.status, 422, wrong.text);
+		assert.equal(wrong.json.errors.length, 3);
+	});
+});
