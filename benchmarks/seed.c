@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills an empty database with connected branches: seed DATABASE_URL VAULT_KEY_FILE COUNT
+ * Fills an empty database with connected branches:
+ *	seed DATABASE_URL VAULT_KEY_FILE COUNT [due]
  *
  * Registering and connecting a hundred thousand branches through HTTP would measure the setting-up.
  * This writes the same rows in one transaction: branch-000001 …, each with a sealed client secret,
- * access token and refresh token, valid for a day. Only ./bench uses it.
+ * access token and refresh token, valid for a day. With "due", their refresh is due at once: the
+ * refresh tokens are read from standard input, one a line, and the app's secret is always the same.
+ * Only ./bench uses it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,20 +24,29 @@
 struct filling {
 	const struct vault *vault;
 	int64_t count, now_ms;
+	bool is_due;
 };
 
-static void seal(const struct filling *fill, const char *table, const char *column, int64_t row,
-	const char *prefix, struct sealed *ret)
+static void seal_text(const struct filling *fill, const char *table, const char *column,
+	int64_t row, const char *text, struct sealed *ret)
 {
-	char text[RAND_TEXT_SIZE(120) + 32], id[24];
-	const size_t start = strlen(prefix);
+	char id[24];
 
-	memcpy(text, prefix, start);
-	rand_text(120, text + start);
 	snprintf(id, sizeof(id), "%lld", (long long)row);
 	AUTO(secret_drop) struct secret plain = secret_from(text, strlen(text));
 	const struct vault_place at = {.table = table, .column = column, .row = id};
 	vault_seal(fill->vault, &at, &plain, ret);
+}
+
+static void seal(const struct filling *fill, const char *table, const char *column, int64_t row,
+	const char *prefix, struct sealed *ret)
+{
+	char text[RAND_TEXT_SIZE(120) + 32];
+	const size_t start = strlen(prefix);
+
+	memcpy(text, prefix, start);
+	rand_text(120, text + start);
+	seal_text(fill, table, column, row, text, ret);
 }
 
 static int add_client(struct db *db, const struct filling *fill, int64_t row, struct fault *f)
@@ -43,7 +55,10 @@ static int add_client(struct db *db, const struct filling *fill, int64_t row, st
 	char branch[32];
 
 	snprintf(branch, sizeof(branch), "branch-%06lld", (long long)row);
-	seal(fill, "clients", "client_secret", row, "GOCSPX-", &secret);
+	if (fill->is_due)
+		seal_text(fill, "clients", "client_secret", row, "GOCSPX-bench", &secret);
+	else
+		seal(fill, "clients", "client_secret", row, "GOCSPX-", &secret);
 	return db_exec(db,
 		"INSERT INTO clients (id, client_id, client_secret, redirect_uri, branch_id, "
 		"workspace_email, workspace_name, status, status_since_ms, created_at_ms, "
@@ -57,9 +72,19 @@ static int add_client(struct db *db, const struct filling *fill, int64_t row, st
 static int add_token(struct db *db, const struct filling *fill, int64_t row, struct fault *f)
 {
 	AUTO(sealed_drop) struct sealed access = {0}, refresh = {0};
+	int64_t end_ms = fill->now_ms + DAY_MS;
+	char line[1024];
 
 	seal(fill, "tokens", "access_token", row, "ya29.", &access);
-	seal(fill, "tokens", "refresh_token", row, "1//0", &refresh);
+	if (!fill->is_due) {
+		seal(fill, "tokens", "refresh_token", row, "1//0", &refresh);
+	} else {
+		if (fgets(line, sizeof(line), stdin) == NULL)
+			return fault_raise(f, FAULT_INPUT, "standard input has too few tokens");
+		line[strcspn(line, "\n")] = '\0';
+		seal_text(fill, "tokens", "refresh_token", row, line, &refresh);
+		end_ms = fill->now_ms;
+	}
 	return db_exec(db,
 		"INSERT INTO tokens (id, client_id, access_token, refresh_token, scope, "
 		"requested_scope, "
@@ -67,7 +92,7 @@ static int add_token(struct db *db, const struct filling *fill, int64_t row, str
 		"created_at_ms, "
 		"updated_at_ms) VALUES ($1, $1, $2, $3, $4, $4, $5, $6, $7, $5, $7, $7)",
 		NULL, f, db_int(row), db_sealed(&access), db_sealed(&refresh), db_text(SCOPE),
-		db_int(fill->now_ms + DAY_MS), db_int(DAY_MS), db_int(fill->now_ms));
+		db_int(end_ms), db_int(DAY_MS), db_int(fill->now_ms));
 }
 
 static int fill_all(struct db *db, void *arg, struct fault *f)
@@ -80,7 +105,7 @@ static int fill_all(struct db *db, void *arg, struct fault *f)
 	return 0;
 }
 
-static int run(const char *url, const char *key_file, int64_t count, struct fault *f)
+static int run(const char *url, const char *key_file, int64_t count, bool is_due, struct fault *f)
 {
 	const struct store_options options = {.url = url, .connections = 1, .exclusive = true};
 	AUTO(store_closep) struct store *store = NULL;
@@ -90,7 +115,8 @@ static int run(const char *url, const char *key_file, int64_t count, struct faul
 	if (vault_open(key_file, &vault, f) < 0 || store_open(&options, &store, f) < 0 ||
 		store_migrate_up(store, &applied, f) < 0)
 		return -1;
-	struct filling fill = {.vault = vault, .count = count, .now_ms = clock_wall_ms()};
+	struct filling fill = {
+		.vault = vault, .count = count, .now_ms = clock_wall_ms(), .is_due = is_due};
 	return store_transact(store, fill_all, &fill, f);
 }
 
@@ -98,11 +124,13 @@ int main(int argc, char *argv[])
 {
 	struct fault f = {0};
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: seed DATABASE_URL VAULT_KEY_FILE COUNT\n");
+	bool is_due = argc == 5 && strcmp(argv[4], "due") == 0;
+
+	if (argc != 4 && !is_due) {
+		fprintf(stderr, "usage: seed DATABASE_URL VAULT_KEY_FILE COUNT [due]\n");
 		return 2;
 	}
-	if (run(argv[1], argv[2], strtoll(argv[3], NULL, 10), &f) < 0) {
+	if (run(argv[1], argv[2], strtoll(argv[3], NULL, 10), is_due, &f) < 0) {
 		fprintf(stderr, "seed: %s\n", f.text);
 		return 1;
 	}

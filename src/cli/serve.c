@@ -198,6 +198,7 @@ static int start(struct service *s, struct fault *f)
 	if (start_parts(s, f) < 0)
 		return -1;
 	follow_start(s);
+	token_management_refresh_due(s->tokens);
 	return 0;
 }
 

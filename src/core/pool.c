@@ -12,7 +12,9 @@
 struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* a task came, or the last one ended while stopping */
-	struct task *head, **tail;
+	struct lane {
+		struct task *head, **tail;
+	} front, behind;
 	size_t depth;
 	unsigned running; /* workers inside a task: these may still submit */
 	bool stopping;
@@ -24,16 +26,18 @@ struct pool {
 /* With the lock held. NULL: stopping, the queue is dry and nobody is left who could fill it. */
 static struct task *wait_for_task(struct pool *p)
 {
+	struct lane *lane;
 	struct task *t;
 
-	while (p->head == NULL && !(p->stopping && p->running == 0))
+	while (p->depth == 0 && !(p->stopping && p->running == 0))
 		pthread_cond_wait(&p->work, &p->lock);
-	t = p->head;
+	lane = p->front.head != NULL ? &p->front : &p->behind;
+	t = lane->head;
 	if (t == NULL)
 		return NULL;
-	p->head = t->next;
-	if (p->head == NULL)
-		p->tail = &p->head;
+	lane->head = t->next;
+	if (lane->head == NULL)
+		lane->tail = &lane->head;
 	t->next = NULL;
 	p->depth--;
 	return t;
@@ -52,7 +56,7 @@ static void *work(void *arg)
 		t->run(t); /* t may be gone from here on */
 		pthread_mutex_lock(&p->lock);
 		p->running--;
-		if (p->stopping && p->running == 0 && p->head == NULL)
+		if (p->stopping && p->running == 0 && p->depth == 0)
 			pthread_cond_broadcast(&p->work);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -65,7 +69,8 @@ struct pool *pool_new(const char *name, unsigned threads)
 
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->work, NULL);
-	p->tail = &p->head;
+	p->front.tail = &p->front.head;
+	p->behind.tail = &p->behind.head;
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	for (unsigned i = 0; i < threads; i++) {
 		int error = pthread_create(&p->threads[i], NULL, work, p);
@@ -80,15 +85,25 @@ struct pool *pool_new(const char *name, unsigned threads)
 	return p;
 }
 
-void pool_submit(struct pool *p, struct task *task)
+static void submit(struct pool *p, struct lane *lane, struct task *task)
 {
 	task->next = NULL;
 	pthread_mutex_lock(&p->lock);
-	*p->tail = task;
-	p->tail = &task->next;
+	*lane->tail = task;
+	lane->tail = &task->next;
 	p->depth++;
 	pthread_cond_signal(&p->work);
 	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_submit(struct pool *p, struct task *task)
+{
+	submit(p, &p->front, task);
+}
+
+void pool_submit_behind(struct pool *p, struct task *task)
+{
+	submit(p, &p->behind, task);
 }
 
 size_t pool_depth(struct pool *p)

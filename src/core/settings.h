@@ -36,6 +36,8 @@ struct settings {
 	int64_t google_requests_per_minute;
 	/* Tokens */
 	int64_t token_refresh_margin_ms, token_refresh_lease_ms;
+	bool token_background_refresh;
+	int64_t token_refresh_concurrency; /* background refreshes in flight */
 	/* Reviews */
 	int64_t review_sync_interval_ms, review_full_sync_interval_ms, review_retention_ms;
 	/* Retry */

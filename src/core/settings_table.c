@@ -82,6 +82,11 @@ const struct setting settings_table[] = {
 		.unit = "seconds", .fallback = "300", .meaning = "A token with less life than this left is refreshed."},
 	{tokens, "TOKEN_REFRESH_LEASE_SEC", NUMBER(SETTING_SECONDS, token_refresh_lease_ms, 5, 600),
 		.unit = "seconds", .fallback = "30", .meaning = "Longest time that one process may hold a refresh."},
+	{tokens, "TOKEN_BACKGROUND_REFRESH", NUMBER(SETTING_BOOL, token_background_refresh, 0, 0), .fallback = "on",
+		.meaning = "Whether tokens that nobody reads are kept fresh. off: they are refreshed when read, and once in 30 days so that no grant dies of disuse."},
+	{tokens, "TOKEN_REFRESH_CONCURRENCY", NUMBER(SETTING_INT, token_refresh_concurrency, 1, 480),
+		.unit = "refreshes", .fallback = "64",
+		.meaning = "Background refreshes in flight at once; five times as many start in a second at most."},
 
 	{reviews, "REVIEW_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_sync_interval_ms, 0, 2592000),
 		.unit = "seconds", .fallback = "3600", .meaning = "Quick pass per location, jittered; 0: only on request."},

@@ -392,6 +392,7 @@ static void publish(struct exchange *x)
 	};
 
 	slots_replace(tm, x->grant.branch_id, &t);
+	due_hear_next(tm, x->sealed.next_refresh_at_ms);
 	live_token_done(&t);
 }
 

@@ -54,7 +54,7 @@ static struct sealed take_sealed(const struct db_value *col)
 	" t.client_id, t.access_token, t.refresh_token, t.token_type, t.scope, t.requested_scope," \
 	" t.google_subject, t.expires_at_ms, t.lifetime_ms, t.retry_at_ms, t.refresh_failures,"    \
 	" t.fence, t.lease_until_ms, t.lease_owner, c.client_secret_previous,"                     \
-	" c.client_secret_previous_until_ms"                                                       \
+	" c.client_secret_previous_until_ms, t.next_refresh_at_ms"                                 \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
 static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
@@ -90,6 +90,7 @@ static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct
 	g->lease_owner = row_copy_text(&c[24]);
 	g->previous_secret = take_sealed(&c[25]);
 	g->previous_secret_until_ms = db_get_int(&c[26]);
+	g->next_refresh_at_ms = db_get_int(&c[27]);
 	return 1;
 }
 
@@ -207,7 +208,8 @@ void grant_tokens_from(const struct token_management *tm, const struct provider 
 						 ? sent_wall_ms + r->refresh_expires_in_s * 1000
 						 : 0,
 	};
-	ret->next_refresh_at_ms = ret->expires_at_ms - token_margin_ms(tm->settings, lifetime);
+	ret->next_refresh_at_ms =
+		due_after_success(tm->settings, client_row, ret->expires_at_ms, lifetime);
 	grant_tokens_seal(tm, client_row, r, ret);
 }
 
@@ -269,12 +271,12 @@ int grant_fail(struct db *db, const struct grant *g, int64_t fence, const struct
 		    "UPDATE tokens SET refresh_failures = refresh_failures + 1, retry_at_ms = $3,"
 		    " refresh_token = COALESCE($4, refresh_token),"
 		    " is_valid = CASE WHEN $5 = 1 THEN 0 ELSE is_valid END,"
-		    " next_refresh_at_ms = CASE WHEN $5 = 1 THEN NULL ELSE next_refresh_at_ms END,"
+		    " next_refresh_at_ms = CASE WHEN $5 = 1 THEN NULL ELSE $7 END,"
 		    " lease_owner = NULL, lease_until_ms = NULL, updated_at_ms = $6" STILL_OURS,
 		    &changed, f, db_int(g->client_row), db_int(fence),
 		    db_int_or_null(why->retry_at_ms, !dead),
 		    why->refresh != NULL ? db_sealed(why->refresh) : db_null(), db_int(dead),
-		    db_int(clock_wall_ms())) < 0)
+		    db_int(clock_wall_ms()), db_int(why->next_refresh_at_ms)) < 0)
 		return -1;
 	if (changed == 0)
 		return 1;

@@ -37,7 +37,8 @@ struct grant { /* owned: grant_done */
 	bool has_tokens;
 	struct sealed access, refresh;
 	char *token_type, *scope, *requested_scope, *subject;
-	int64_t expires_at_ms, lifetime_ms, retry_at_ms, failures, fence, lease_until_ms;
+	int64_t expires_at_ms, lifetime_ms, retry_at_ms, next_refresh_at_ms, failures, fence,
+		lease_until_ms;
 	char *lease_owner; /* NULL: nobody refreshes it */
 };
 void grant_done(struct grant *g);
@@ -94,7 +95,7 @@ MUST_CHECK int grant_store(struct db *db, const struct grant *g, int64_t fence,
 struct grant_failure {
 	enum token_class class;
 	const char *reason;
-	int64_t retry_at_ms;
+	int64_t retry_at_ms, next_refresh_at_ms;
 	const struct sealed
 		*refresh; /* a new refresh token came all the same; NULL or empty: none */
 };

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/rand.h"
+#include "token_management/due.h"
 #include "token_management/keys.h"
 #include "token_management/provider.h"
 #include "token_management/slots.h"
@@ -24,6 +25,8 @@ struct token_management {
 	struct slot_table slots;
 	struct key_table keys;
 	struct work_list work;
+	struct commit_queue commits;
+	struct due due;
 	_Atomic bool database_fails; /* said already; debug until it works again */
 	/* Only token_management_follow touches these: */
 	int64_t changes_cursor;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "token_management/refresh.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,11 +29,17 @@ static struct metric waiters_total = METRIC_COUNTER("review_fetcher_token_waiter
 
 /* ---- beginning and ending ---- */
 
-struct refresh *refresh_new(struct token_management *tm, struct slot *slot)
+void refresh_hurry(struct refresh *r)
+{
+	atomic_store(&r->work.is_behind, false);
+}
+
+struct refresh *refresh_new(struct token_management *tm, struct slot *slot, bool is_behind)
 {
 	struct refresh *r = mem_alloc(sizeof(*r));
 
 	r->work.tm = tm;
+	atomic_store(&r->work.is_behind, is_behind);
 	r->slot = slot;
 	/* What cannot be a branch is looked up as one that does not exist, never cut to another. */
 	if (slot->branch_len < sizeof(r->branch_id) &&
@@ -240,6 +247,8 @@ static bool row_serves(const struct refresh *r)
 
 	if (!secret_is_set(&t->access) || (r->demand.force && !joined_another(r)))
 		return false;
+	if (r->demand.due && r->grant.next_refresh_at_ms <= clock_wall_ms())
+		return false;
 	return token_serves(r->work.tm->settings, t->expires_at_ms - clock_wall_ms(),
 		t->lifetime_ms, r->demand.min_ttl_ms);
 }
@@ -275,6 +284,15 @@ static void wait_for_lease(struct refresh *r)
 	work_later(&r->work, pause.wait_ms, refresh_look);
 }
 
+/* The background has others to look after; who waits here stays. */
+static void leave_to_another(struct refresh *r)
+{
+	struct refresh_answer a = {
+		.outcome = TOKEN_UNAVAILABLE, .reason = "another process refreshes it"};
+
+	refresh_end(r, &a, &(struct slots_end){.epoch = r->demand.epoch, .only_due = true});
+}
+
 static void store_failed(struct refresh *r, const struct fault *f)
 {
 	static const struct slot_pause pause = {
@@ -296,21 +314,24 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 		clock_wall_ms() + tm->settings->token_refresh_lease_ms, f);
 }
 
-static void claim(struct refresh *r)
+static void step_claimed(struct work *w)
 {
-	struct fault f = {0};
-	int outcome;
+	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
 
-	r->claimed_mono_ms = clock_mono_ms();
-	outcome = store_transact(r->work.tm->store, claim_body, r, &f);
-	if (outcome < 0) {
-		store_failed(r, &f);
-	} else if (outcome == 1) {
-		work_submit(&r->work, refresh_look);
+	if (w->outcome < 0) {
+		store_failed(r, &w->fault);
+	} else if (w->outcome == 1) {
+		refresh_look(w);
 	} else {
 		r->fence = r->grant.fence + 1;
 		refresh_ask(r);
 	}
+}
+
+static void claim(struct refresh *r)
+{
+	r->claimed_mono_ms = clock_mono_ms();
+	work_transact(&r->work, claim_body, r, step_claimed);
 }
 
 static int unrefreshable_body(struct db *db, void *arg, struct fault *f)
@@ -375,7 +396,10 @@ static void judge(struct refresh *r)
 	} else if (work_is_stopping(tm)) {
 		refresh_end_failed(r, &stopping);
 	} else if (is_held_by_another(r)) {
-		wait_for_lease(r);
+		if (r->demand.due_only && r->grant.lease_until_ms > clock_wall_ms())
+			leave_to_another(r);
+		else
+			wait_for_lease(r);
 	} else {
 		claim(r);
 	}

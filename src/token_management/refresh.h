@@ -35,6 +35,7 @@ struct refresh {
 	struct token_response response;
 	struct grant_tokens sealed;
 	struct live_token fresh;
+	struct slot_pause failing; /* after an answer that was none */
 	/* storing it */
 	int64_t store_since_mono_ms;
 	unsigned store_tries;
@@ -42,7 +43,9 @@ struct refresh {
 
 /* Begins the one run for a slot that has a caller. Any thread; the caller sets slot->running to it.
  */
-struct refresh *refresh_new(struct token_management *tm, struct slot *slot);
+struct refresh *refresh_new(struct token_management *tm, struct slot *slot, bool is_behind);
+/* Somebody waits for it now. Any thread, while it runs. */
+void refresh_hurry(struct refresh *r);
 void refresh_start(struct refresh *r);
 
 /* ---- between the two files; worker ---- */

@@ -82,19 +82,15 @@ static int64_t failure_wait_ms(const struct refresh *r)
 	return wait > told ? wait : told;
 }
 
-struct failing {
-	struct refresh *r;
-	struct slot_pause pause;
-};
-
 static int fail_body(struct db *db, void *arg, struct fault *f)
 {
-	struct failing *x = arg;
-	struct refresh *r = x->r;
+	struct refresh *r = arg;
 	struct grant_failure why = {
 		.class = r->response.class,
 		.reason = r->response.reason,
-		.retry_at_ms = clock_wall_ms() + x->pause.wait_ms,
+		.retry_at_ms = clock_wall_ms() + r->failing.wait_ms,
+		.next_refresh_at_ms =
+			due_after_failure(r->work.tm->settings, &r->grant, r->failing.wait_ms),
 		.refresh = &r->sealed.refresh,
 	};
 
@@ -125,32 +121,38 @@ static void end_dead(struct refresh *r)
 	refresh_end(r, &a, &(struct slots_end){.is_final = true});
 }
 
-static void record_failure(struct refresh *r)
+static void step_failed(struct work *w)
 {
-	struct token_management *tm = r->work.tm;
-	struct failing x = {.r = r, .pause.wait_ms = failure_wait_ms(r)};
-	struct fault f = {0};
-	int outcome;
+	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
 
-	metric_add(&refreshes[r->response.class], 1);
-	if (secret_is_set(&r->response.refresh_token))
-		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
-			&r->sealed.refresh);
-	snprintf(x.pause.reason, sizeof(x.pause.reason), "%s", r->response.reason);
-	log_failure(r, x.pause.wait_ms);
-	outcome = store_transact(tm->store, fail_body, &x, &f);
-	if (outcome == 1) {
+	if (w->outcome == 1) {
 		look_again(r, token_class_name(r->response.class));
 		return;
 	}
-	if (outcome < 0)
-		refresh_store_fault(r, &f);
+	if (w->outcome < 0)
+		refresh_store_fault(r, &w->fault);
+	else
+		due_hear_next(w->tm, clock_wall_ms() + r->failing.wait_ms);
 	if (r->response.class == TOKEN_CLASS_GRANT_DEAD) {
 		end_dead(r);
 		return;
 	}
-	refresh_pause(r, &x.pause);
-	refresh_end_failed(r, &x.pause);
+	refresh_pause(r, &r->failing);
+	refresh_end_failed(r, &r->failing);
+}
+
+static void record_failure(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+
+	r->failing.wait_ms = failure_wait_ms(r);
+	metric_add(&refreshes[r->response.class], 1);
+	if (secret_is_set(&r->response.refresh_token))
+		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
+			&r->sealed.refresh);
+	snprintf(r->failing.reason, sizeof(r->failing.reason), "%s", r->response.reason);
+	log_failure(r, r->failing.wait_ms);
+	work_transact(&r->work, fail_body, r, step_failed);
 }
 
 /* ---- success ---- */
@@ -201,6 +203,7 @@ static void stored(struct refresh *r)
 	struct refresh_answer a = {.outcome = TOKEN_READY};
 
 	metric_add(&stores_done, 1);
+	due_hear_next(r->work.tm, r->sealed.next_refresh_at_ms);
 	log_event(LOG_DEBUG, "grant.refreshed", F_STR("branch", r->branch_id),
 		F_INT("expires_at_ms", r->fresh.expires_at_ms),
 		F_BOOL("rotated", secret_is_set(&r->response.refresh_token)),
@@ -221,22 +224,26 @@ static void stored(struct refresh *r)
 	refresh_end(r, &a, &(struct slots_end){.epoch = r->demand.epoch});
 }
 
+static void step_stored(struct work *w)
+{
+	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+
+	if (w->outcome < 0)
+		store_later(r, &w->fault);
+	else if (w->outcome == 1)
+		look_again(r, "granted");
+	else
+		stored(r);
+}
+
 static void step_store(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
-	struct fault f = {0};
-	int outcome;
 
 	/* Meanwhile a rotation may have ended and the old key be forgotten. */
 	if (r->store_tries > 0)
 		grant_tokens_seal(w->tm, r->grant.client_row, &r->response, &r->sealed);
-	outcome = store_transact(w->tm->store, store_body, r, &f);
-	if (outcome < 0)
-		store_later(r, &f);
-	else if (outcome == 1)
-		look_again(r, "granted");
-	else
-		stored(r);
+	work_transact(w, store_body, r, step_stored);
 }
 
 static void take_tokens(struct refresh *r)
@@ -304,17 +311,19 @@ static void step_answer(struct work *w)
 		return;
 	}
 	token_reply_parse(&r->reply, &r->response);
-	if (r->response.class == TOKEN_CLASS_GRANTED) {
-		take_tokens(r);
-	} else if (other_secret_may_help(r)) {
+	if (r->response.class != TOKEN_CLASS_GRANTED && other_secret_may_help(r)) {
 		metric_add(&refreshes[r->response.class], 1);
 		log_event(LOG_DEBUG, "grant.other_secret", F_STR("branch", r->branch_id),
 			F_STR("reason", r->response.reason));
 		r->uses_previous_secret = true;
 		ask(r);
-	} else {
-		record_failure(r);
+		return;
 	}
+	due_hear_answer(r->work.tm, grant_app_id(r->work.tm, &r->grant), &r->response);
+	if (r->response.class == TOKEN_CLASS_GRANTED)
+		take_tokens(r);
+	else
+		record_failure(r);
 }
 
 /* Net thread. */

@@ -208,6 +208,8 @@ bool tokens_read(struct token_management *tm, const char *branch_id, size_t len,
 		live_token_view(&s->token, s->branch_id, s->expires_text, degraded, &view);
 		copy(arg, &view);
 		shard->reads++;
+		if (!s->was_read)
+			s->was_read = true;
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return serves || degraded;
@@ -215,8 +217,7 @@ bool tokens_read(struct token_management *tm, const char *branch_id, size_t len,
 
 /* ---- callers ---- */
 
-void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t min_ttl_ms,
-	bool force, token_done_fn *done, void *arg)
+static void join(struct token_management *tm, const char *branch_id, const struct waiter *wish)
 {
 	size_t len = strlen(branch_id);
 	struct slot_shard *shard = shard_of(tm, branch_id, len);
@@ -224,16 +225,34 @@ void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t m
 	struct refresh *begun = NULL;
 	struct slot *s;
 
-	*w = (struct waiter){.done = done, .arg = arg, .min_ttl_ms = min_ttl_ms, .force = force};
+	*w = *wish;
 	pthread_mutex_lock(&shard->lock);
 	s = find_or_add(shard, branch_id, len);
 	*s->last = w;
 	s->last = &w->next;
 	if (s->running == NULL)
-		s->running = begun = refresh_new(tm, s);
+		s->running = begun = refresh_new(tm, s, w->is_due);
+	else if (!w->is_due)
+		refresh_hurry(s->running);
+	if (!w->is_due)
+		s->was_read = true;
 	pthread_mutex_unlock(&shard->lock);
 	if (begun != NULL)
 		refresh_start(begun);
+}
+
+void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t min_ttl_ms,
+	bool force, token_done_fn *done, void *arg)
+{
+	join(tm, branch_id,
+		&(struct waiter){
+			.done = done, .arg = arg, .min_ttl_ms = min_ttl_ms, .force = force});
+}
+
+void slots_obtain_due(
+	struct token_management *tm, const char *branch_id, token_done_fn *done, void *arg)
+{
+	join(tm, branch_id, &(struct waiter){.done = done, .arg = arg, .is_due = true});
 }
 
 void tokens_reject(
@@ -260,8 +279,11 @@ static void read_demand(const struct slot *s, struct demand *ret)
 {
 	*ret = (struct demand){.epoch = s->epoch, .has_rejected = s->has_rejected};
 	memcpy(ret->rejected, s->rejected, sizeof(ret->rejected));
+	ret->due_only = s->first != NULL;
 	for (const struct waiter *w = s->first; w != NULL; w = w->next) {
 		ret->force = ret->force || w->force;
+		ret->due = ret->due || w->is_due;
+		ret->due_only = ret->due_only && w->is_due;
 		if (w->min_ttl_ms > ret->min_ttl_ms)
 			ret->min_ttl_ms = w->min_ttl_ms;
 	}
@@ -276,7 +298,8 @@ enum slot_look slots_look(struct token_management *tm, struct slot *s, struct de
 
 	read_demand(s, ret);
 	life = life_ms(s, wall, mono);
-	if (!ret->force && token_serves(tm->settings, life, s->token.lifetime_ms, ret->min_ttl_ms))
+	if (!ret->force && !ret->due &&
+		token_serves(tm->settings, life, s->token.lifetime_ms, ret->min_ttl_ms))
 		look = SLOT_SERVES;
 	else if (s->retry_mono_ms > mono)
 		look = life > 0 ? SLOT_DEGRADED : SLOT_UNAVAILABLE;
@@ -294,9 +317,14 @@ bool slots_publish(
 {
 	struct slot_shard *shard = lock_slot(tm, s);
 	bool same = s->epoch == epoch;
+	bool is_due = s->first != NULL && s->first->is_due;
 
-	if (same)
+	if (same && (s->was_read || !is_due))
 		put_token(s, t);
+	else if (same)
+		live_token_done(&s->token); /* replaced, and nobody reads it */
+	if (is_due)
+		s->was_read = false;
 	pthread_mutex_unlock(&shard->lock);
 	return same;
 }
@@ -308,7 +336,7 @@ void slots_pause(struct token_management *tm, struct slot *s, const struct live_
 	bool has_rejected = s->has_rejected;
 
 	if (s->epoch == epoch) {
-		if (t != NULL)
+		if (t != NULL && s->was_read)
 			put_token(s, t);
 		s->has_rejected = has_rejected; /* put_token takes every token for a new one */
 		s->retry_mono_ms = clock_mono_ms() + pause->wait_ms;
@@ -321,6 +349,8 @@ void slots_pause(struct token_management *tm, struct slot *s, const struct live_
 static bool must_stay(
 	const struct token_management *tm, const struct waiter *w, const struct slots_end *end)
 {
+	if (end->only_due || w->is_due)
+		return !w->is_due;
 	if (end->found == NULL)
 		return false;
 	return w->force || !token_serves(tm->settings, end->found->expires_at_ms - clock_wall_ms(),

@@ -52,6 +52,7 @@ struct waiter {
 	void *arg;
 	int64_t min_ttl_ms;
 	bool force;
+	bool is_due; /* the background: served by any token whose row is not due */
 };
 
 struct slot {
@@ -65,6 +66,7 @@ struct slot {
 	uint64_t epoch;
 	uint8_t rejected[HASH_BLAKE2B_SIZE]; /* of a token that a caller saw refused */
 	bool has_rejected;
+	bool was_read; /* by a caller, since the background refreshed it last */
 	struct waiter *first, **last;
 	struct refresh *running;
 };
@@ -90,6 +92,7 @@ void slots_count_reads(
 struct demand { /* of all who wait: what a token must be to answer them */
 	int64_t min_ttl_ms;
 	bool force;
+	bool due, due_only; /* the background is among them, or nobody else is */
 	uint64_t epoch;
 	uint8_t rejected[HASH_BLAKE2B_SIZE];
 	bool has_rejected;
@@ -107,6 +110,12 @@ struct slot_pause { /* SLOT_DEGRADED, SLOT_UNAVAILABLE */
 };
 enum slot_look slots_look(struct token_management *tm, struct slot *s, struct demand *ret,
 	struct live_token *ret_token, struct slot_pause *ret_pause);
+/*
+ * Joins the slot as the background: refreshes when the row is due, and leaves nothing in memory
+ * that nobody reads.
+ */
+void slots_obtain_due(
+	struct token_management *tm, const char *branch_id, token_done_fn *done, void *arg);
 /* Puts a token into memory unless the epoch has moved on; says whether it did. */
 bool slots_publish(
 	struct token_management *tm, struct slot *s, const struct live_token *t, uint64_t epoch);
@@ -123,6 +132,7 @@ struct slots_end {
 	/* Those stay whom this token does not serve, or who want a forced refresh. NULL: nobody. */
 	const struct live_token *found;
 	bool is_final; /* nobody stays at all */
+	bool only_due; /* all stay but the background */
 };
 bool slots_finish(struct token_management *tm, struct slot *s, const struct slots_end *end,
 	struct waiter **ret);

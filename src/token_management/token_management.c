@@ -53,6 +53,8 @@ static void free_all(struct token_management *tm)
 {
 	slots_done(&tm->slots);
 	keys_done(&tm->keys);
+	commit_queue_done(&tm->commits);
+	due_done(tm);
 	work_list_done(&tm->work);
 	mem_free(tm);
 }
@@ -75,6 +77,8 @@ int token_management_new(
 	slots_init(&tm->slots);
 	keys_init(&tm->keys);
 	work_list_init(&tm->work);
+	commit_queue_init(&tm->commits);
+	due_init(tm);
 	if (start(tm, f) < 0) {
 		free_all(tm);
 		return -1;
@@ -102,6 +106,7 @@ static void take_change(void *arg, const char *kind, const char *ref)
 
 	if (strcmp(kind, CHANGE_CLIENT) == 0) {
 		slots_forget(tm, ref);
+		due_hear_change(tm);
 	} else if (strcmp(kind, STORE_CHANGES_LOST) == 0) {
 		slots_forget_all(tm);
 		ref = NULL;

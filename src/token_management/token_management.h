@@ -33,6 +33,11 @@ struct token_management_parts { /* borrowed; all must outlive the object */
 MUST_CHECK int token_management_new(
 	const struct token_management_parts *parts, struct token_management **ret, struct fault *f);
 /*
+ * Begins to refresh in the background what is due by its row, until token_management_stop. Once,
+ * by serve.
+ */
+void token_management_refresh_due(struct token_management *tm);
+/*
  * From now on nothing is asked of a provider; what is under way gets wait_ms to be answered and
  * stored, so that a stop does not throw a rotated refresh token away. Before net_stop. Idempotent.
  * NULL is fine.

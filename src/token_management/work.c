@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "token_management/internal.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -34,28 +35,54 @@ static void task_run(struct task *task)
 	w->step(w);
 }
 
+static void queue_task(struct work *w)
+{
+	if (atomic_load(&w->is_behind))
+		pool_submit_behind(w->tm->pool, &w->task);
+	else
+		pool_submit(w->tm->pool, &w->task);
+}
+
 /* Scheduler thread. The work may be gone once it is submitted. */
 static void timer_fire(struct timer *timer)
 {
 	struct work *w = CONTAINER_OF(timer, struct work, timer);
 
-	pool_submit(w->tm->pool, &w->task);
+	queue_task(w);
 }
 
-void work_begin(struct token_management *tm, struct work *w)
+/* With the list's lock held. */
+static void add(struct token_management *tm, struct work *w)
 {
 	struct work_list *l = &tm->work;
 
 	w->tm = tm;
 	w->task.run = task_run;
 	w->timer.fire = timer_fire;
-	pthread_mutex_lock(&l->lock);
 	w->prev = NULL;
 	w->next = l->first;
 	if (w->next != NULL)
 		w->next->prev = w;
 	l->first = w;
-	pthread_mutex_unlock(&l->lock);
+}
+
+void work_begin(struct token_management *tm, struct work *w)
+{
+	pthread_mutex_lock(&tm->work.lock);
+	add(tm, w);
+	pthread_mutex_unlock(&tm->work.lock);
+}
+
+bool work_begin_unless_stopping(struct token_management *tm, struct work *w)
+{
+	bool may;
+
+	pthread_mutex_lock(&tm->work.lock);
+	may = !tm->work.stopping;
+	if (may)
+		add(tm, w);
+	pthread_mutex_unlock(&tm->work.lock);
+	return may;
 }
 
 void work_end(struct work *w)
@@ -76,7 +103,7 @@ void work_end(struct work *w)
 void work_submit(struct work *w, void (*step)(struct work *w))
 {
 	w->step = step;
-	pool_submit(w->tm->pool, &w->task);
+	queue_task(w);
 }
 
 void work_later(struct work *w, int64_t delay_ms, void (*step)(struct work *w))
@@ -164,4 +191,5 @@ void token_management_stop(struct token_management *tm, int64_t wait_ms)
 			break;
 	}
 	pthread_mutex_unlock(&l->lock);
+	due_stop(tm);
 }

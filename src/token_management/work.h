@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "core/pool.h"
 #include "core/scheduler.h"
+#include "store/store.h"
 
 struct token_management;
 
@@ -20,9 +21,26 @@ struct work {
 	struct timer timer;
 	struct token_management *tm;
 	struct work *prev, *next;
-	bool waits; /* its timer is armed */
+	bool waits;             /* its timer is armed */
+	_Atomic bool is_behind; /* nobody waits for it: others go first */
 	void (*step)(struct work *w);
+	/* work_transact; outcome and fault are for the next step */
+	store_body_fn *body;
+	void *body_arg;
+	struct work *next_commit;
+	int outcome;
+	struct fault fault;
 };
+
+/* Those who wait to be committed. */
+struct commit_queue {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct work *first, **last;
+	bool is_running;
+};
+void commit_queue_init(struct commit_queue *q);
+void commit_queue_done(struct commit_queue *q);
 
 struct work_list {
 	pthread_mutex_t lock;
@@ -36,11 +54,20 @@ void work_list_init(struct work_list *l);
 void work_list_done(struct work_list *l);
 
 void work_begin(struct token_management *tm, struct work *w);
+/* False: stopping, it did not begin. */
+bool work_begin_unless_stopping(struct token_management *tm, struct work *w);
 /* Off the list; the caller frees it and does not touch tm any more, which may be gone. */
 void work_end(struct work *w);
 /* Next step on a worker, now or after a delay (at once when stopping). Any thread. */
 void work_submit(struct work *w, void (*step)(struct work *w));
 void work_later(struct work *w, int64_t delay_ms, void (*step)(struct work *w));
+
+/*
+ * Group commit: body runs in a transaction that it may share with those of others, then the next
+ * step runs, with what body answered in outcome, or -1 and fault. When it runs, what body wrote is
+ * durable. Body may run more than once, on another thread. Worker.
+ */
+void work_transact(struct work *w, store_body_fn *body, void *arg, void (*step)(struct work *w));
 
 /* False: stopping, nothing may be sent. True: call work_send_end right after net_send. */
 bool work_send_begin(struct token_management *tm);

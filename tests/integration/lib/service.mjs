@@ -299,6 +299,7 @@ export class Service {
 			API_PORT: this.port,
 			TOKEN_MANAGEMENT_DATABASE_URL: `sqlite:${this.db}`,
 			VAULT_KEY_FILE: this.vaultKey,
+			TOKEN_BACKGROUND_REFRESH: 'off', // tests count requests; those of the background switch it on
 			LOG_LEVEL: 'debug',
 			...(this.options.simulator?.env ?? {}),
 			...(this.options.env ?? {}),

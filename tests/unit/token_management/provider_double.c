@@ -184,12 +184,17 @@ struct scheduler *scheduler_new(void)
 
 void scheduler_arm(struct scheduler *s, struct timer *t, int64_t due_mono_ms)
 {
+	bool is_armed = false;
+
 	(void)s;
 	pthread_mutex_lock(&lock);
-	if (n_armed == ARRAY_LEN(armed))
-		abort();
 	t->due_ms = due_mono_ms;
-	armed[n_armed++] = t;
+	for (size_t i = 0; i < n_armed; i++)
+		is_armed = is_armed || armed[i] == t;
+	if (n_armed == ARRAY_LEN(armed) && !is_armed)
+		abort();
+	if (!is_armed)
+		armed[n_armed++] = t;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 }

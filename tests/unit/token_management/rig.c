@@ -61,6 +61,8 @@ static void make_settings(struct rig *r)
 		.google_revoke_url = "https://oauth2.test/revoke",
 		.token_refresh_margin_ms = 300000,
 		.token_refresh_lease_ms = 30000,
+		.token_background_refresh = true,
+		.token_refresh_concurrency = 64,
 		.retry_initial_backoff_ms = 1000,
 		.retry_max_backoff_ms = 60000,
 		.retry_backoff_multiplier = 2.0,
