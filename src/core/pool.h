@@ -19,7 +19,7 @@ struct pool *pool_new(const char *name, unsigned threads); /* never NULL */
 void pool_submit(struct pool *p, struct task *task);       /* any thread; never blocks */
 /* The same, for what nobody waits for: runs when nothing else is queued. */
 void pool_submit_behind(struct pool *p, struct task *task);
-size_t pool_depth(struct pool *p);                         /* tasks waiting */
+size_t pool_depth(struct pool *p); /* tasks waiting */
 /* Runs what is queued (also what the tasks submit meanwhile), then joins and frees. Not from a
  * worker. */
 void pool_stop(struct pool *p);

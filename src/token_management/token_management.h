@@ -32,10 +32,7 @@ struct token_management_parts { /* borrowed; all must outlive the object */
 };
 MUST_CHECK int token_management_new(
 	const struct token_management_parts *parts, struct token_management **ret, struct fault *f);
-/*
- * Begins to refresh in the background what is due by its row, until token_management_stop. Once,
- * by serve.
- */
+/* Once, by serve: from now on what is due by its row is refreshed, until the stop. */
 void token_management_refresh_due(struct token_management *tm);
 /*
  * From now on nothing is asked of a provider; what is under way gets wait_ms to be answered and
