@@ -124,6 +124,21 @@ static int write_changed(struct db *db, const struct changing *x, struct fault *
 	return store_note_change(db, CHANGE_CLIENT, x->now.branch_id, f);
 }
 
+/* What was switched off, or refused its secret, is kept fresh again. */
+static int make_due(struct db *db, const struct changing *x, struct fault *f)
+{
+	const struct client_change *c = x->change;
+	int64_t at;
+
+	if (c->client_secret == NULL && (c->is_active == NULL || !*c->is_active))
+		return 0;
+	at = due_after_success(x->tm->settings, x->id, x->now.expires_at_ms, x->now.lifetime_ms);
+	return db_exec(db,
+		"UPDATE tokens SET next_refresh_at_ms = $2 WHERE client_id = $1 AND is_valid = 1"
+		" AND (next_refresh_at_ms IS NULL OR next_refresh_at_ms > $2)",
+		NULL, f, db_int(x->id), db_int(at));
+}
+
 static int change_body(struct db *db, void *arg, struct fault *f)
 {
 	struct changing *x = arg;
@@ -137,7 +152,7 @@ static int change_body(struct db *db, void *arg, struct fault *f)
 		return fault_raise(f, FAULT_MISSING, "Client not found");
 	if (x->change->client_secret != NULL && put_secret(db, x, f) < 0)
 		return -1;
-	if (put_fields(db, x, f) < 0)
+	if (put_fields(db, x, f) < 0 || make_due(db, x, f) < 0)
 		return -1;
 	return write_changed(db, x, f);
 }
@@ -152,8 +167,10 @@ int clients_change(struct token_management *tm, int64_t id, const struct client_
 	if (check_change(change, f) < 0)
 		return -1;
 	result = store_transact(tm->store, change_body, &x, f);
-	if (result >= 0)
+	if (result >= 0) {
 		slots_forget(tm, x.now.branch_id);
+		due_hear_next(tm, clock_wall_ms());
+	}
 	grant_done(&x.now);
 	return result < 0 ? -1 : clients_get(tm, id, ret, f);
 }

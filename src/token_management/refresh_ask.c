@@ -311,7 +311,7 @@ static void step_answer(struct work *w)
 		return;
 	}
 	token_reply_parse(&r->reply, &r->response);
-	if (r->response.class != TOKEN_CLASS_GRANTED && other_secret_may_help(r)) {
+	if (other_secret_may_help(r)) {
 		metric_add(&refreshes[r->response.class], 1);
 		log_event(LOG_DEBUG, "grant.other_secret", F_STR("branch", r->branch_id),
 			F_STR("reason", r->response.reason));

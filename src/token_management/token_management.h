@@ -35,9 +35,8 @@ MUST_CHECK int token_management_new(
 /* Once, by serve: from now on what is due by its row is refreshed, until the stop. */
 void token_management_refresh_due(struct token_management *tm);
 /*
- * From now on nothing is asked of a provider; what is under way gets wait_ms to be answered and
- * stored, so that a stop does not throw a rotated refresh token away. Before net_stop. Idempotent.
- * NULL is fine.
+ * Nothing more is asked of a provider; what is under way gets wait_ms to be answered and stored, so
+ * that no rotated refresh token is thrown away. Before net_stop. Idempotent. NULL is fine.
  */
 void token_management_stop(struct token_management *tm, int64_t wait_ms);
 /* Answers all waiters, ends all refreshes. After net_stop; the pool still runs or has run dry. */

@@ -267,6 +267,26 @@ static void dead_revoked_and_inactive_connections_are_never_asked_for(void **sta
 		rig_number(r, "SELECT count(*) FROM tokens WHERE next_refresh_at_ms IS NULL"), 4);
 }
 
+static void a_branch_that_is_switched_on_again_is_kept_fresh_again(void **state)
+{
+	struct rig *r = *state;
+	struct client_change on = {.is_active = &(bool){true}};
+	struct actor who = {.name = "cli"};
+	struct client c;
+	struct fault f = {0};
+	struct world w;
+
+	fill(r, 1, 1, 0, "app");
+	rig_run(r, "UPDATE clients SET is_active = 0");
+	w = begin(r);
+	run_for(&w, 10 * MINUTE);
+	assert_int_equal(provider_count(), 0);
+	CHECK(clients_change(r->tm, 1, &on, &who, &c, &f), &f);
+	client_done(&c);
+	run_for(&w, 2 * MINUTE);
+	assert_int_equal(w.granted, 1);
+}
+
 static void a_dead_grant_is_asked_for_once(void **state)
 {
 	struct rig *r = *state;
@@ -431,6 +451,7 @@ int main(void)
 		TEST(a_token_that_is_read_is_replaced_in_memory_before_anybody_must_wait),
 		TEST(a_reader_joins_the_refresh_of_the_background),
 		TEST(dead_revoked_and_inactive_connections_are_never_asked_for),
+		TEST(a_branch_that_is_switched_on_again_is_kept_fresh_again),
 		TEST(a_dead_grant_is_asked_for_once),
 		TEST(a_grant_without_background_is_exercised_within_thirty_days),
 		TEST(a_hundred_thousand_tokens_of_one_minute_are_not_due_in_one_second),
