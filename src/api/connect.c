@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/connect_page.h"
 #include "api/page.h"
 #include "api/path.h"
 #include "api/problem.h"
@@ -64,26 +65,49 @@ static int check_binding(struct request *req, int64_t id, struct fault *f)
 	return request_sees(req, c.branch_id, NOT_FOUND, f);
 }
 
-static int begin_login(struct request *req, struct fault *f)
+/*
+ * A person, or a robot that looks at a link before a person does: the page comes first, and only
+ * its button begins. Programs are sent on at once.
+ */
+static bool asks_first(struct request *req, const char *ticket)
 {
-	const char *ticket = req->has_key ? NULL : request_query(req, "ticket");
+	static const char *const robots[] = {
+		"bot", "Bot", "preview", "Preview", "facebookexternalhit", "WhatsApp"};
+	const char *agent = request_header(req, "User-Agent");
+
+	if (ticket == NULL || strcmp(req->method, "POST") == 0)
+		return false;
+	for (size_t i = 0; agent && i < ARRAY_LEN(robots); i++)
+		if (strstr(agent, robots[i]))
+			return true;
+	return request_wants_html(req) || strcmp(req->method, "HEAD") == 0;
+}
+
+static int ask_first(struct request *req, int64_t id, const char *ticket, struct fault *f)
+{
+	AUTO(client_done) struct client c = {0};
+
+	if (connect_look(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE), f) <
+			0 ||
+		clients_get(request_tokens(req), id, &c, f) < 0)
+		return -1;
+	connect_page_ask(req, &c, ticket);
+	return 0;
+}
+
+static int begin_flow(struct request *req, int64_t id, const char *ticket, struct fault *f)
+{
 	AUTO(connect_start_done) struct connect_start start = {0};
 	struct actor who = request_actor(req);
-	int64_t id;
 
-	if (path_id(req, "id", &id, f) < 0)
-		return -1;
 	if (ticket)
 		who.name = "link";
 	if (check_binding(req, id, f) < 0 ||
 		connect_begin(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE),
-			&who, &start, f) < 0) {
-		if (f->kind != FAULT_MISSING && f->kind != FAULT_DENIED)
-			return -1;
-		say_cannot_start(req, f);
-		return 0;
-	}
-	req->answer.status = 307;
+			&who, &start, f) < 0)
+		return -1;
+	/* 307 would repeat the POST at the provider. */
+	req->answer.status = strcmp(req->method, "POST") == 0 ? 303 : 307;
 	req->answer.content_type = NULL;
 	set_flow_cookie(req, start.cookie, CONNECT_FLOW_MS);
 	answer_header(req, "Location", buf_text(&start.location));
@@ -91,57 +115,23 @@ static int begin_login(struct request *req, struct fault *f)
 	return 0;
 }
 
-/* ---- the end ---- */
-
-struct ending {
-	unsigned status;
-	const char *title, *sentence, *next;
-};
-
-static const struct ending endings[] = {
-	[CONNECT_DONE] = {200, "Connected",
-		"Google reviews of this branch can be fetched from now on.",
-		"You can close this page."},
-	[CONNECT_REFUSED] = {400, "Not connected: access was refused",
-		"Google says that access was not allowed.",
-		"If that was not what you meant, open the link again and choose Allow."},
-	[CONNECT_BAD_STATE] = {400, "Not connected: this sign-in is not valid here",
-		"The sign-in has expired, was used already, or was begun in another browser.",
-		"Open the link again, and finish within ten minutes in the same browser."},
-	[CONNECT_BAD_REQUEST] = {400, "Not connected: the answer was incomplete",
-		"This address was called without a code and without an error.",
-		"Open the link again and follow Google's pages to the end."},
-	[CONNECT_MISSING_SCOPE] = {403, "Not connected: a permission is missing",
-		"The permission to see and manage the business listings was not ticked, so reviews "
-		"cannot be "
-		"fetched.",
-		"Open the link again and tick every permission that Google asks for."},
-	[CONNECT_NO_REFRESH_TOKEN] = {409, "Not connected: Google gave no lasting access",
-		"Google answered without a refresh token, so the connection would end within the "
-		"hour.",
-		"Remove the app at myaccount.google.com/permissions, then open the link again."},
-	[CONNECT_FAILED] = {502, "Not connected: Google could not be asked",
-		"The exchange with Google failed.", "Open the link again in a few minutes."},
-};
-
-static void answer_page(struct request *req, const struct ending *e, const char *sentence,
-	const struct connect_result *r)
+static int begin_login(struct request *req, struct fault *f)
 {
-	char title[400];
+	const char *ticket = req->has_key ? NULL : request_query(req, "ticket");
+	int64_t id;
 
-	if (r->outcome == CONNECT_DONE && r->workspace_name)
-		snprintf(title, sizeof(title), "%s is connected", r->workspace_name);
-	else
-		snprintf(title, sizeof(title), "%s", e->title);
-	const struct page page = {
-		.title = title,
-		.sentence = sentence,
-		.next = e->next,
-		.note = r->branch_id ? r->branch_id : "",
-		.is_good = r->outcome == CONNECT_DONE,
-	};
-	page_answer(req, e->status, &page);
+	if (path_id(req, "id", &id, f) < 0)
+		return -1;
+	if ((asks_first(req, ticket) ? ask_first(req, id, ticket, f)
+				     : begin_flow(req, id, ticket, f)) == 0)
+		return 0;
+	if (f->kind != FAULT_MISSING && f->kind != FAULT_DENIED)
+		return -1;
+	say_cannot_start(req, f);
+	return 0;
 }
+
+/* ---- the end ---- */
 
 static void answer_done_json(struct request *req, const struct connect_result *r)
 {
@@ -155,8 +145,8 @@ static void answer_done_json(struct request *req, const struct connect_result *r
 	json_close(&out, '}');
 }
 
-static void answer_problem_json(struct request *req, const struct ending *e, const char *sentence,
-	const struct connect_result *r)
+static void answer_problem_json(struct request *req, const struct connect_ending *e,
+	const char *sentence, const struct connect_result *r)
 {
 	char detail[512];
 
@@ -192,7 +182,7 @@ static void fail_here(struct request *req, const struct fault *f)
 static void on_finished(void *arg, const struct connect_result *r)
 {
 	struct request *req = arg;
-	const struct ending *e = &endings[r->outcome];
+	const struct connect_ending *e = connect_ending(r->outcome);
 	const char *sentence = r->outcome == CONNECT_FAILED && r->fault && r->fault->text[0]
 				       ? r->fault->text
 				       : e->sentence;
@@ -202,7 +192,7 @@ static void on_finished(void *arg, const struct connect_result *r)
 		return;
 	}
 	if (request_wants_html(req))
-		answer_page(req, e, sentence, r);
+		connect_page_end(req, r, sentence);
 	else if (r->outcome == CONNECT_DONE)
 		answer_done_json(req, r);
 	else
@@ -225,6 +215,8 @@ static int finish_login(struct request *req, struct fault *f)
 	};
 
 	(void)f;
+	if (req->n_query == 0 && request_wants_html(req) && connect_page_again(req))
+		return 0;
 	connect_finish(request_tokens(req), &reply, on_finished, req);
 	return REQUEST_PENDING;
 }
@@ -232,6 +224,9 @@ static int finish_login(struct request *req, struct fault *f)
 const struct route connect_routes[] = {
 	{"GET", "/token-management/oauth/login/{id}", KEY_CLIENTS_WRITE | ROUTE_OR_TICKET,
 		ROUTE_WORKER, begin_login, NULL, "Send the browser to Google's consent page"},
+	{"POST", "/token-management/oauth/login/{id}", KEY_CLIENTS_WRITE | ROUTE_OR_TICKET,
+		ROUTE_WORKER, begin_login, NULL,
+		"The same, by the button of the page that a link opens"},
 	{"GET", "/token-management/auth/callback", 0, ROUTE_WORKER, finish_login, NULL,
 		"Where Google sends the browser back to"},
 	{0},

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/page.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "api/request_life.h"
@@ -10,22 +8,21 @@
 #include "base/text.h"
 #include "console/console.h"
 
-static char policy[256];
-static pthread_once_t policy_made = PTHREAD_ONCE_INIT;
+#define FALLBACK "{{title}}\n{{sentence}}\n{{next}}\n"
 
-static const char *template_text(void)
+static const char *template_text(const char *name)
 {
-	const struct embedded_file *file = console_file("message.html");
+	const struct embedded_file *file = console_file(name);
 
-	return file ? (const char *)file->data : "{{title}}\n{{sentence}}\n{{next}}\n";
+	return file ? (const char *)file->data : FALLBACK;
 }
 
 /* The style sheet stands in the page; its hash is what allows it, and only it. */
-static void make_policy(void)
+static void write_policy(const char *text, const char *form_action, struct buf *ret)
 {
 	AUTO(buf_drop) struct buf hash = BUF_INIT(64);
 	uint8_t digest[HASH_SHA256_SIZE];
-	const char *style = strstr(template_text(), "<style>");
+	const char *style = strstr(text, "<style>");
 	const char *end = style ? strstr(style, "</style>") : NULL;
 
 	if (end) {
@@ -33,11 +30,11 @@ static void make_policy(void)
 		hash_sha256(style, (size_t)(end - style), digest);
 		text_base64(&hash, digest, sizeof(digest));
 	}
-	snprintf(policy, sizeof(policy),
+	buf_addf(ret,
 		"default-src 'none'; style-src 'sha256-%s'; frame-ancestors 'none'; base-uri "
 		"'none'; "
-		"form-action 'none'",
-		buf_text(&hash));
+		"form-action %s",
+		buf_text(&hash), form_action);
 }
 
 static void add_value(
@@ -62,6 +59,22 @@ void page_render(const char *template, const struct name_value *values, size_t n
 	buf_add_text(ret, template);
 }
 
+void page_answer_template(struct request *req, const char *name, const struct name_value *values,
+	size_t n, const char *form_action)
+{
+	AUTO(buf_drop) struct buf policy = BUF_INIT(4 * LIMIT_URL_BYTES);
+	const char *text = template_text(name);
+
+	answer_drop(&req->answer);
+	answer_begin(&req->answer);
+	req->answer.content_type = "text/html; charset=utf-8";
+	page_render(text, values, n, &req->answer.body);
+	write_policy(text, form_action, &policy);
+	answer_header(req, "Content-Security-Policy", buf_text(&policy));
+	answer_header(req, "Referrer-Policy", "no-referrer");
+	answer_header(req, "X-Content-Type-Options", "nosniff");
+}
+
 void page_answer(struct request *req, unsigned status, const struct page *page)
 {
 	const struct name_value values[] = {
@@ -72,13 +85,6 @@ void page_answer(struct request *req, unsigned status, const struct page *page)
 		{"tone", page->is_good ? "good" : "bad"},
 	};
 
-	pthread_once(&policy_made, make_policy);
-	answer_drop(&req->answer);
-	answer_begin(&req->answer);
+	page_answer_template(req, "message.html", values, ARRAY_LEN(values), "'none'");
 	req->answer.status = status;
-	req->answer.content_type = "text/html; charset=utf-8";
-	page_render(template_text(), values, ARRAY_LEN(values), &req->answer.body);
-	answer_header(req, "Content-Security-Policy", policy);
-	answer_header(req, "Referrer-Policy", "no-referrer");
-	answer_header(req, "X-Content-Type-Options", "nosniff");
 }

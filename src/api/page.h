@@ -14,6 +14,10 @@ struct page { /* plain text; escaped when written */
  * tell nobody where the reader came from.
  */
 void page_answer(struct request *req, unsigned status, const struct page *page);
+/* The same for another template of the console, with a form that may lead there (CSP form-action).
+ * Status 200. */
+void page_answer_template(struct request *req, const char *name, const struct name_value *values,
+	size_t n, const char *form_action);
 /* The template with {{names}} replaced by escaped values; unknown names become nothing. Pure. */
 void page_render(const char *template, const struct name_value *values, size_t n, struct buf *ret);
 

@@ -98,7 +98,7 @@ const char *request_text(struct request *req, const char *text)
 
 const char *request_cookie(struct request *req, const char *name)
 {
-	char value[512];
+	char value[4096];
 
 	if (!cookie_find(request_header(req, "Cookie"), name, value, sizeof(value)))
 		return NULL;

@@ -158,11 +158,34 @@ static int read_ticket(void *arg, const struct db_value *c, size_t n_cols, struc
 	return 1;
 }
 
+/* A ticket that can still start a flow of this client in this browser; browser_hash NULL: new. */
+static int load_ticket(struct db *db, const uint8_t *hash, int64_t client_id,
+	const uint8_t *browser_hash, struct ticket *ret, struct fault *f)
+{
+	if (db_read(db,
+		    "SELECT client_id, expires_at_ms, used_at_ms, browser_hash FROM link_tickets"
+		    " WHERE ticket_hash = $1",
+		    read_ticket, ret, f, db_bytes(hash, HASH_BLAKE2B_SIZE)) < 0)
+		return -1;
+	if (!ret->found || ret->client_id != client_id)
+		return fault_raise(f, FAULT_DENIED, "This link is not valid; ask for a new one");
+	if (ret->used_at_ms != 0)
+		return fault_raise(f, FAULT_DENIED,
+			"This link has done its work: the branch was connected with it");
+	if (ret->expires_at_ms <= clock_wall_ms())
+		return fault_raise(f, FAULT_DENIED, "This link has expired; ask for a new one");
+	if (ret->is_bound && (browser_hash == NULL || !hash_equal(ret->browser_hash, browser_hash,
+							      HASH_BLAKE2B_SIZE)))
+		return fault_raise(f, FAULT_DENIED,
+			"This link was opened in another browser; ask for a new one");
+	return 0;
+}
+
 /*
- * A ticket belongs to the browser that opened it first, and lasts until a connection was made with
- * it: who was refused or ticked the wrong box can try again.
+ * A ticket belongs to the browser that began a flow with it first, and lasts until a connection was
+ * made with it: who was refused or ticked the wrong box can try again.
  */
-static int check_ticket(struct db *db, const char *text, int64_t client_id,
+static int take_ticket(struct db *db, const char *text, int64_t client_id,
 	const uint8_t *browser_hash, struct fault *f)
 {
 	struct ticket t = {0};
@@ -170,24 +193,10 @@ static int check_ticket(struct db *db, const char *text, int64_t client_id,
 	int64_t changed;
 
 	connect_hash(text, hash);
-	if (db_read(db,
-		    "SELECT client_id, expires_at_ms, used_at_ms, browser_hash FROM link_tickets"
-		    " WHERE ticket_hash = $1",
-		    read_ticket, &t, f, db_bytes(hash, sizeof(hash))) < 0)
+	if (load_ticket(db, hash, client_id, browser_hash, &t, f) < 0)
 		return -1;
-	if (!t.found || t.client_id != client_id)
-		return fault_raise(f, FAULT_DENIED, "This link is not valid; ask for a new one");
-	if (t.used_at_ms != 0)
-		return fault_raise(f, FAULT_DENIED,
-			"This link has done its work: the branch was connected with it");
-	if (t.expires_at_ms <= clock_wall_ms())
-		return fault_raise(f, FAULT_DENIED, "This link has expired; ask for a new one");
-	if (t.is_bound) {
-		if (hash_equal(t.browser_hash, browser_hash, sizeof(t.browser_hash)))
-			return 0;
-		return fault_raise(f, FAULT_DENIED,
-			"This link was opened in another browser; ask for a new one");
-	}
+	if (t.is_bound)
+		return 0;
 	if (db_exec(db,
 		    "UPDATE link_tickets SET browser_hash = $2 WHERE ticket_hash = $1"
 		    " AND browser_hash IS NULL",
@@ -197,6 +206,35 @@ static int check_ticket(struct db *db, const char *text, int64_t client_id,
 	return changed == 1 ? 0
 			    : fault_raise(f, FAULT_DENIED,
 				      "This link was opened in another browser; ask for a new one");
+}
+
+struct looking {
+	int64_t client_id;
+	const char *ticket, *browser;
+};
+
+static int look_body(struct db *db, void *arg, struct fault *f)
+{
+	const struct looking *x = arg;
+	AUTO(grant_done) struct grant g = {0};
+	uint8_t hash[HASH_BLAKE2B_SIZE], browser_hash[HASH_BLAKE2B_SIZE];
+	struct ticket t = {0};
+	bool has_browser = connect_is_ours(x->browser);
+
+	if (load_active(db, x->client_id, &g, f) < 0)
+		return -1;
+	connect_hash(x->ticket, hash);
+	if (has_browser)
+		connect_hash(x->browser, browser_hash);
+	return load_ticket(db, hash, x->client_id, has_browser ? browser_hash : NULL, &t, f);
+}
+
+int connect_look(struct token_management *tm, int64_t client_id, const char *ticket,
+	const char *browser, struct fault *f)
+{
+	struct looking x = {.client_id = client_id, .ticket = ticket, .browser = browser};
+
+	return store_use(tm->store, look_body, &x, f);
 }
 
 /* ---- flows ---- */
@@ -240,7 +278,7 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 		return fault_raise(f, FAULT_CONFLICT,
 			"This branch has no OAuth app: its provider is unknown or GOOGLE_CLIENT_ID"
 			" is not set");
-	if (x->ticket != NULL && check_ticket(db, x->ticket, x->client_id, x->browser_hash, f) < 0)
+	if (x->ticket != NULL && take_ticket(db, x->ticket, x->client_id, x->browser_hash, f) < 0)
 		return -1;
 	if (sweep(db, f) < 0 || put_flow(db, x, p, f) < 0)
 		return -1;

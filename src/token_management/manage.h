@@ -21,6 +21,13 @@ MUST_CHECK int clients_change(struct token_management *tm, int64_t id,
 	const struct client_change *change, const struct actor *who, struct client *ret,
 	struct fault *f);
 
+/*
+ * Whether connect_begin would start a flow with this ticket in this browser. Changes nothing, so
+ * that a link survives being looked at by a robot. Faults as connect_begin.
+ */
+MUST_CHECK int connect_look(struct token_management *tm, int64_t client_id, const char *ticket,
+	const char *browser, struct fault *f);
+
 struct audit_filter {                           /* borrowed */
 	const char *branch_id, *action, *actor; /* NULL: any */
 	int64_t since_ms, until_ms;             /* from, and before; 0: open */

@@ -665,10 +665,47 @@ static void a_login_link_leads_to_the_provider(void **state)
 	assert_problem(404, "\"error\":\"Client not found or inactive\"");
 	ask("GET", "/token-management/oauth/login/1", NULL, NULL);
 	assert_problem(401, "needs an API key");
+	ask("POST", "/token-management/oauth/login/1?ticket=good", NULL, "");
+	assert_int_equal(reply.status, 303);
+	assert_string_equal(
+		reply_header(&reply, "Location", value), "https://accounts.example/auth?state=s");
 	get_page("/token-management/oauth/login/1?ticket=old");
 	assert_int_equal(reply.status, 403);
 	assert_non_null(strstr(text(), "This link has expired"));
 	assert_non_null(strstr(text(), "new one"));
+}
+
+static void a_link_shows_a_page_whose_button_begins(void **state)
+{
+	(void)state;
+	site.settings.google_auth_url = "https://accounts.example/o/auth?x=1";
+	get_page("/token-management/oauth/login/1?ticket=good");
+	assert_int_equal(reply.status, 200);
+	assert_string_equal(reply_header(&reply, "Set-Cookie", value), "");
+	assert_non_null(strstr(text(), "Example &lt;Ltd&gt;"));
+	assert_non_null(strstr(text(), "Continue to Google"));
+	assert_non_null(strstr(text(),
+		"<form method=\"post\" action=\"/token-management/oauth/login/1?ticket=good\">"));
+	assert_non_null(strstr(reply_header(&reply, "Content-Security-Policy", value),
+		"form-action 'self' https://accounts.example"));
+	assert_null(strstr(reply_header(&reply, "Content-Security-Policy", value), "/o/auth"));
+	assert_string_equal(reply_header(&reply, "Cache-Control", value), "no-store");
+}
+
+/* What a browser does after the callback: follows the redirect with the cookie. */
+static void get_result(const char *cookie)
+{
+	char out[4096];
+	const int fd = http_open(&site);
+
+	snprintf(out, sizeof(out),
+		"GET /token-management/auth/callback HTTP/1.1\r\nHost: localhost\r\n"
+		"Accept: text/html\r\nCookie: %s\r\n\r\n",
+		cookie);
+	http_send(fd, out, strlen(out));
+	reply_done(&reply);
+	http_read(fd, &reply);
+	close(fd);
 }
 
 static void each_ending_has_a_page_and_a_problem(void **state)
@@ -686,11 +723,22 @@ static void each_ending_has_a_page_and_a_problem(void **state)
 		{CONNECT_NO_REFRESH_TOKEN, 409, "myaccount.google.com/permissions"},
 		{CONNECT_FAILED, 502, "The token endpoint answered 500."},
 	};
+	char cookie[2048] = "";
+	const char *at;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		fake_connect_outcome = rows[i].outcome;
 		get_page("/token-management/auth/callback?state=s&code=c");
+		assert_int_equal(reply.status, 303);
+		assert_string_equal(
+			reply_header(&reply, "Location", value), "/token-management/auth/callback");
+		assert_string_equal(reply_header(&reply, "Referrer-Policy", value), "no-referrer");
+		at = strstr(buf_text(&reply.head), "rf_result=");
+		assert_non_null(at);
+		snprintf(cookie, sizeof(cookie), "%.*s", (int)strcspn(at, ";"), at);
+		get_result(cookie);
+		get_result(cookie); /* a reload */
 		assert_int_equal(reply.status, rows[i].status);
 		assert_string_equal(
 			reply_header(&reply, "Content-Type", value), "text/html; charset=utf-8");
@@ -710,6 +758,10 @@ static void each_ending_has_a_page_and_a_problem(void **state)
 	}
 	ask("GET", "/token-management/auth/callback", NULL, NULL);
 	assert_problem(400, "expired");
+	cookie[strlen("rf_result=") + 60] ^= 1; /* nobody else writes our pages */
+	get_result(cookie);
+	assert_int_equal(reply.status, 400);
+	assert_non_null(strstr(text(), "has expired, was used already"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -743,6 +795,7 @@ int main(void)
 		TEST(a_fault_from_inside_becomes_its_problem),
 		TEST(health_tells_the_truth_and_readiness_fails_without_a_database),
 		TEST(a_login_link_leads_to_the_provider),
+		TEST(a_link_shows_a_page_whose_button_begins),
 		TEST(each_ending_has_a_page_and_a_problem),
 	};
 
