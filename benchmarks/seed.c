@@ -22,7 +22,7 @@
 #define SCOPE "https://www.googleapis.com/auth/business.manage openid email"
 
 struct filling {
-	const struct vault *vault;
+	struct vault *vault;
 	int64_t count, now_ms;
 	bool is_due;
 };

@@ -130,6 +130,35 @@ static void one_worker_runs_tasks_in_the_order_they_came(void **state)
 		assert_int_equal(order[i], i);
 }
 
+static void what_nobody_waits_for_runs_behind_everything_else(void **state)
+{
+	struct pool *p = pool_new("test", 1);
+	struct task holding = {.run = hold};
+
+	(void)state;
+	atomic_store(&ran, 0);
+	sem_init(&entered, 0, 0);
+	sem_init(&leave, 0, 0);
+	pool_submit(p, &holding);
+	sem_wait(&entered);
+	for (int i = 0; i < 20; i++) {
+		struct job *j = job_new(p, note_order);
+
+		j->children = i;
+		if (i < 10)
+			pool_submit_behind(p, &j->task);
+		else
+			pool_submit(p, &j->task);
+	}
+	assert_int_equal(pool_depth(p), 20);
+	sem_post(&leave);
+	pool_stop(p);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(order[i], (i + 10) % 20);
+	sem_destroy(&entered);
+	sem_destroy(&leave);
+}
+
 static void an_idle_pool_stops_and_no_pool_is_fine(void **state)
 {
 	(void)state;
@@ -144,6 +173,7 @@ int main(void)
 		cmocka_unit_test(stopping_drains_what_tasks_submit_meanwhile),
 		cmocka_unit_test(depth_counts_what_waits_and_threads_bear_the_pools_name),
 		cmocka_unit_test(one_worker_runs_tasks_in_the_order_they_came),
+		cmocka_unit_test(what_nobody_waits_for_runs_behind_everything_else),
 		cmocka_unit_test(an_idle_pool_stops_and_no_pool_is_fine),
 	};
 
