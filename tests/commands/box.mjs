@@ -23,7 +23,8 @@ export const STAND_INS = {
 	'apt-get': 'echo "$*" >>"$BOX/apt-was-called"; exit 1',
 };
 
-const find = (name) => process.env.PATH.split(':').map((dir) => path.join(dir, name)).find((file) => fs.existsSync(file));
+// The system's own first: a version manager's stand-in would not work here.
+const find = (name) => ['/usr/bin', '/bin', ...process.env.PATH.split(':')].map((dir) => path.join(dir, name)).find((file) => fs.existsSync(file));
 
 export class Box {
 	constructor(standIns = {}) {

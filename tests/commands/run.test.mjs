@@ -42,14 +42,14 @@ async function startRun(t, box, options = {}) {
 	const env = { API_PORT: String(await freePort()), SIMULATOR_PORT: String(await freePort()), ...options.env };
 	const it = box.start(['./run'], { ...options, env });
 	t.after(() => {
-		for (const pid of [...(it.child.exitCode === null ? [it.child.pid] : []), ...processesOf(box)])
+		it.child.kill('SIGKILL');
+		for (const pid of processesOf(box))
 			process.kill(pid, 'SIGKILL');
 	});
 	it.env = env;
-	await eventually(() => {
-		assert.ok(it.child.exitCode === null, `it ended:\n${it.stdout}${it.stderr}`);
-		assert.match(it.stdout, /Ctrl-C stops everything/);
-	}, { timeout: 60000 });
+	const early = it.ended.then(() => assert.fail(`it ended:\n${it.stdout}${it.stderr}`));
+	await Promise.race([early, eventually(() => assert.match(it.stdout, /Ctrl-C stops everything/), { timeout: 60000 })]);
+	early.catch(() => undefined);
 	it.key = /rf_[A-Za-z0-9_-]+/.exec(it.stdout)[0];
 	it.link = /http:\S+ticket=\S+/.exec(it.stdout)[0];
 	it.curls = it.stdout.split('\n').filter((line) => line.trim().startsWith('curl '));
