@@ -206,10 +206,71 @@ static int refresh_token(struct request *req, struct fault *f)
 	return REQUEST_PENDING;
 }
 
+/* ---- revoking ---- */
+
+static void say_revoked(struct request *req, const struct revoke_result *r)
+{
+	const bool is_done = r->outcome == REVOKE_DONE;
+	struct json_out out = answer_json(req);
+
+	req->answer.status = is_done ? 200 : 202;
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message",
+		is_done ? "The connection was revoked"
+			: "The provider cannot be asked at the moment; this is tried until it is "
+			  "done, and no token is handed out meanwhile");
+	json_add_int(&out, "client_id", r->client_row);
+	json_add_text(&out, "branch_id", request_param(req, "branch_id"));
+	json_add_text(&out, "status", is_done ? "revoked" : "revoking");
+	if (!is_done)
+		json_add_text(&out, "status_reason", r->reason);
+	json_close(&out, '}');
+	if (!is_done)
+		problem_retry_after(req, r->retry_after_ms);
+}
+
+static void on_revoked(void *arg, const struct revoke_result *r)
+{
+	struct request *req = arg;
+
+	switch (r->outcome) {
+	case REVOKE_DONE:
+	case REVOKE_WAITS:
+		say_revoked(req, r);
+		break;
+	case REVOKE_UNKNOWN:
+		say_unknown(req, request_param(req, "branch_id"));
+		break;
+	case REVOKE_NOTHING:
+		problem_say(
+			req, 409, "This branch was never connected: there is nothing to revoke");
+		break;
+	case REVOKE_FAILED:
+		request_fail(req, r->fault);
+		return;
+	}
+	request_finish(req);
+}
+
+static int revoke_token(struct request *req, struct fault *f)
+{
+	const char *branch_id = request_param(req, "branch_id");
+	const struct actor who = request_actor(req);
+
+	if (strlen(branch_id) > LIMIT_BRANCH_ID_BYTES || request_sees(req, branch_id, "", f) < 0) {
+		say_unknown(req, branch_id);
+		return 0;
+	}
+	tokens_revoke(request_tokens(req), branch_id, &who, on_revoked, req);
+	return REQUEST_PENDING;
+}
+
 const struct route token_routes[] = {
 	{"GET", "/token-management/tokens/{branch_id}", KEY_TOKENS_READ, ROUTE_INLINE, get_token,
 		NULL, "A token of this branch that works now"},
 	{"POST", "/token-management/tokens/refresh", KEY_TOKENS_MANAGE, ROUTE_WORKER, refresh_token,
 		NULL, "Refresh the token of a client now"},
+	{"POST", "/token-management/tokens/{branch_id}/revoke", KEY_TOKENS_MANAGE, ROUTE_WORKER,
+		revoke_token, NULL, "End the connection of a branch, at the provider and here"},
 	{0},
 };

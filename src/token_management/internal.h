@@ -29,6 +29,7 @@ struct token_management {
 	struct due due;
 	_Atomic bool database_fails; /* said already; debug until it works again */
 	/* Only token_management_follow touches these: */
+	bool revokes_resumed; /* likewise */
 	int64_t changes_cursor;
 	uint32_t vault_key; /* that sealed when it looked last */
 	bool vault_fails;

@@ -28,6 +28,29 @@ MUST_CHECK int clients_change(struct token_management *tm, int64_t id,
 MUST_CHECK int connect_look(struct token_management *tm, int64_t client_id, const char *ticket,
 	const char *browser, struct fault *f);
 
+enum revoke_outcome {
+	REVOKE_DONE,    /* the provider has ended the grant (or knew it no more), and so have we */
+	REVOKE_WAITS,   /* the provider could not be asked: `revoking`, tried until it is done */
+	REVOKE_UNKNOWN, /* no such branch */
+	REVOKE_NOTHING, /* never connected: there is no grant to end */
+	REVOKE_FAILED,  /* the database failed; the fault says how */
+};
+struct revoke_result { /* borrowed for the call */
+	enum revoke_outcome outcome;
+	int64_t client_row;
+	uint32_t retry_after_ms;   /* REVOKE_WAITS */
+	const char *reason;        /* REVOKE_WAITS: words for people */
+	const struct fault *fault; /* REVOKE_FAILED */
+};
+typedef void revoke_done_fn(void *arg, const struct revoke_result *result);
+/*
+ * Ends a grant at the provider (RFC 7009, by the refresh token), then here. From the call on no
+ * token of the branch is handed out. who is borrowed until done, which is called exactly once, on a
+ * worker, maybe inside. A new consent meanwhile wins.
+ */
+void tokens_revoke(struct token_management *tm, const char *branch_id, const struct actor *who,
+	revoke_done_fn *done, void *arg);
+
 struct audit_filter {                           /* borrowed */
 	const char *branch_id, *action, *actor; /* NULL: any */
 	int64_t since_ms, until_ms;             /* from, and before; 0: open */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "store/store.h"
 #include "token_management/internal.h"
+#include "token_management/revoke.h"
 #include "vault/vault.h"
 
 const struct provider *provider_find(const struct token_management *tm, const char *name)
@@ -139,6 +140,11 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 	follow_vault(tm);
 	slots_count_reads(&tm->slots);
 	slots_sweep(tm);
+	if (!tm->revokes_resumed && tm->net != NULL) {
+		if (revoke_resume(tm, f) < 0)
+			return -1;
+		tm->revokes_resumed = true;
+	}
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
 		return -1;
 	return keys_write_back(tm, f);

@@ -37,6 +37,7 @@ const ROUTES = [
 	['GET', '/token-management/oauth/login/999', 'clients:write'],
 	['GET', '/token-management/tokens/nobody', 'tokens:read'],
 	['POST', '/token-management/tokens/refresh', 'tokens:manage', 'body'],
+	['POST', '/token-management/tokens/nobody/revoke', 'tokens:manage'],
 	['POST', '/api/v1/review-fetch', 'reviews:fetch', 'body'],
 	['GET', '/api/v1/status/nothing', 'reviews:read'],
 	['GET', '/api/v1/jobs', 'reviews:fetch'],

@@ -2,7 +2,7 @@
 // Looking after connections: changing a client, changing its secret without a gap, and reading who did what.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { startService, startSimulator } from './lib/service.mjs';
+import { eventually, send, startService, startSimulator } from './lib/service.mjs';
 
 let google;
 let service;
@@ -87,6 +87,49 @@ describe('changing a client', () => {
 		answer = await refresh(); // at once, however long it was to be left alone
 		assert.equal(answer.status, 200, answer.text);
 		assert.equal(answer.json.degraded, undefined);
+	});
+});
+
+describe('revoking', () => {
+	const revoke = (branch, as = key) => service.post(`/token-management/tokens/${branch}/revoke`, undefined, { key: as });
+	const statusOf = async (id) => (await service.get(`/token-management/clients/${id}`, { key })).json.status;
+
+	test('a_revoked_branch_is_ended_at_google_and_here_and_can_connect_again', async () => {
+		const people = await google.people();
+		const { client_id: id } = await service.connect({ key, branch_id: 'ended', choice: { account: people[0] } });
+		const { access_token: token } = (await service.token('ended', { key })).json;
+		const answer = await revoke('ended');
+		assert.equal(answer.status, 200, answer.text);
+		assert.equal(answer.json.status, 'revoked');
+		assert.equal(await statusOf(id), 'revoked');
+		assert.equal((await service.token('ended', { key })).status, 409);
+		const there = await send('GET', `${google.url}/v1/accounts`, { headers: { authorization: `Bearer ${token}` } });
+		assert.equal(there.status, 401, 'Google still takes the token');
+		assert.equal((await revoke('ended')).status, 200);
+		await service.reconnect({ key, id });
+		assert.equal((await service.token('ended', { key })).status, 200);
+	});
+
+	test('an_outage_leaves_it_revoking_and_a_restart_does_not_forget_it', async () => {
+		const { client_id: id } = await service.connect({ key, branch_id: 'outlasted' });
+		await google.fault({ target: 'revoke', status: 503, retry_after: 3600 });
+		const answer = await revoke('outlasted');
+		assert.equal(answer.status, 202, answer.text);
+		assert.equal(answer.json.status, 'revoking');
+		assert.ok(Number(answer.headers['retry-after']) > 0);
+		assert.equal(await statusOf(id), 'revoking');
+		assert.equal((await service.token('outlasted', { key })).status, 409);
+		await google.calm();
+		await service.restart();
+		await eventually(async () => assert.equal(await statusOf(id), 'revoked'));
+	});
+
+	test('what_cannot_be_revoked_says_why', async () => {
+		await service.register({ key, branch_id: 'unconnected' });
+		assert.equal((await revoke('unconnected')).status, 409);
+		assert.equal((await revoke('nobody')).status, 404);
+		assert.equal((await revoke('unconnected', await service.key('tokens:read'))).status, 403);
+		assert.equal((await revoke('unconnected', await service.key('tokens:manage', { branches: ['elsewhere'] }))).status, 404);
 	});
 });
 
