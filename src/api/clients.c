@@ -274,6 +274,16 @@ static int change_client(struct request *req, struct fault *f)
 	return 0;
 }
 
+/* Deleting is not revoking: what the provider granted lives on there. */
+static const char *what_lives_on(const struct client *c)
+{
+	if (c->expires_at_ms == 0 || strcmp(c->status, "revoked") == 0 ||
+		strcmp(c->status, "pending") == 0)
+		return NULL;
+	return "The grant at Google lives on: it can be taken back in the Google account "
+	       "(myaccount.google.com/permissions). Next time revoke before deleting.";
+}
+
 static int delete_client(struct request *req, struct fault *f)
 {
 	const char *revoke = request_query(req, "revoke");
@@ -281,9 +291,8 @@ static int delete_client(struct request *req, struct fault *f)
 
 	if (revoke && strcmp(revoke, "false") != 0)
 		request_error(req, "query", "revoke",
-			"is not available in this version: leave it out, and take the access back "
-			"in the Google "
-			"account (myaccount.google.com/permissions)");
+			"is not available in this version: leave it out, and revoke first by POST "
+			"/token-management/tokens/{branch_id}/revoke");
 	if (request_check(req, f) < 0 || find_client(req, &c, f) < 0)
 		return -1;
 	const struct actor who = request_actor(req);
@@ -295,6 +304,7 @@ static int delete_client(struct request *req, struct fault *f)
 	json_add_text(&out, "message", "Client deleted successfully");
 	json_add_int(&out, "client_id", c.id);
 	json_add_text(&out, "branch_identifier", c.branch_id);
+	json_add_text(&out, "warning", what_lives_on(&c));
 	json_close(&out, '}');
 	return 0;
 }

@@ -124,6 +124,17 @@ describe('revoking', () => {
 		await eventually(async () => assert.equal(await statusOf(id), 'revoked'));
 	});
 
+	test('deleting_is_not_revoking_and_says_so', async () => {
+		const remove = (id) => service.request('DELETE', `/token-management/clients/${id}`, { key });
+		const connected = await service.connect({ key, branch_id: 'deleted' });
+		assert.match((await remove(connected.client_id)).json.warning, /lives on/);
+		const revoked = await service.connect({ key, branch_id: 'deleted-after' });
+		assert.equal((await revoke('deleted-after')).status, 200);
+		assert.equal((await remove(revoked.client_id)).json.warning, null);
+		const pending = await service.register({ key, branch_id: 'deleted-early' });
+		assert.equal((await remove(pending.client_id)).json.warning, null);
+	});
+
 	test('what_cannot_be_revoked_says_why', async () => {
 		await service.register({ key, branch_id: 'unconnected' });
 		assert.equal((await revoke('unconnected')).status, 409);
