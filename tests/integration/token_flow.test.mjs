@@ -213,11 +213,15 @@ describe('connecting', () => {
 		const client = await service.register({ key, branch_id: 'page' });
 		const { location, jar } = await service.login({ key, id: client.client_id });
 		const back = await service.consent(location);
-		const page = await send('GET', back, { jar, headers: { accept: 'text/html,application/xhtml+xml' } });
+		const headers = { accept: 'text/html,application/xhtml+xml' };
+		const sent = await send('GET', back, { jar, headers });
+		assert.equal(sent.status, 303, sent.text);
+		const page = await send('GET', new URL(sent.headers.location, back), { jar, headers });
 		assert.equal(page.status, 200);
 		assert.match(page.headers['content-type'], /^text\/html/);
 		const { access_token: token } = await readToken('page');
 		assert.ok(!page.text.includes(token));
+		assert.ok(!JSON.stringify(sent.headers).includes(token));
 	});
 });
 
