@@ -124,15 +124,17 @@ static const char *read_status(struct request *req)
 	static const char *const known[] = {"pending", "connected", "expiring", "degraded",
 		"needs_reconnect", "revoking", "revoked", "inactive"};
 	const char *status = request_query(req, "status");
+	char shown[TEXT_EXCERPT_SIZE];
 
 	for (size_t i = 0; status && i < ARRAY_LEN(known); i++)
 		if (strcmp(status, known[i]) == 0)
 			return status;
 	if (status)
 		request_error(req, "query", "status",
-			"is not known: give pending, connected, expiring, degraded, "
+			"is '%s': give pending, connected, expiring, degraded, "
 			"needs_reconnect, revoking, "
-			"revoked or inactive");
+			"revoked or inactive",
+			text_excerpt(status, shown));
 	return NULL;
 }
 

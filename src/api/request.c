@@ -8,7 +8,6 @@
 #include "api/negotiate.h"
 #include "api/request_life.h"
 #include "api/route.h"
-#include "api/uri.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -139,16 +138,22 @@ int64_t request_query_int(
 	struct request *req, const char *name, int64_t least, int64_t most, int64_t fallback)
 {
 	const char *text = request_query(req, name);
-	char shown[URI_EXCERPT_SIZE];
+	char shown[TEXT_EXCERPT_SIZE];
 	int64_t value;
 
 	if (text == NULL)
 		return fallback;
 	if (text_parse_int(text, &value) == 0 && value >= least && value <= most)
 		return value;
-	request_error(req, "query", name,
-		"is '%s': give a whole number from %lld to %lld, or leave it out for %lld",
-		uri_excerpt(text, shown), (long long)least, (long long)most, (long long)fallback);
+	if (fallback < least || fallback > most) /* stands for "not given" */
+		request_error(req, "query", name,
+			"is '%s': give a whole number from %lld to %lld, or leave it out",
+			text_excerpt(text, shown), (long long)least, (long long)most);
+	else
+		request_error(req, "query", name,
+			"is '%s': give a whole number from %lld to %lld, or leave it out for %lld",
+			text_excerpt(text, shown), (long long)least, (long long)most,
+			(long long)fallback);
 	return fallback;
 }
 
@@ -168,7 +173,7 @@ void request_page(struct request *req, int64_t *ret_limit, const char **ret_curs
 int request_json(struct request *req, json_t **ret, struct fault *f)
 {
 	const char *type = request_header(req, "Content-Type");
-	char shown[URI_EXCERPT_SIZE];
+	char shown[TEXT_EXCERPT_SIZE];
 	json_t *body;
 
 	if (!content_type_is_json(type)) {
@@ -176,7 +181,7 @@ int request_json(struct request *req, json_t **ret, struct fault *f)
 		return fault_raise(f, FAULT_INPUT,
 			"Content-Type is '%s': send JSON in UTF-8 with Content-Type: "
 			"application/json",
-			uri_excerpt(type, shown));
+			text_excerpt(type, shown));
 	}
 	if (req->body.len == 0)
 		return fault_raise(f, FAULT_INPUT, "the body is empty: send a JSON object");

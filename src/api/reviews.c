@@ -81,6 +81,7 @@ static int list_locations(struct request *req, struct fault *f)
 static int read_flag(struct request *req, const char *name)
 {
 	const char *text = request_query(req, name);
+	char shown[TEXT_EXCERPT_SIZE];
 
 	if (text == NULL)
 		return -1;
@@ -88,13 +89,14 @@ static int read_flag(struct request *req, const char *name)
 		return 1;
 	if (text_equal(text, "false") || text_equal(text, "0"))
 		return 0;
-	request_error(req, "query", name, "is neither true nor false");
+	request_error(req, "query", name, "is '%s': give true or false", text_excerpt(text, shown));
 	return -1;
 }
 
 static int64_t read_instant(struct request *req, const char *name, int64_t fallback)
 {
 	const char *text = request_query(req, name);
+	char shown[TEXT_EXCERPT_SIZE];
 	int64_t us;
 
 	if (text == NULL)
@@ -102,19 +104,22 @@ static int64_t read_instant(struct request *req, const char *name, int64_t fallb
 	if (clock_parse_us(text, &us) == 0)
 		return us;
 	request_error(req, "query", name,
-		"is not an instant: give it as 2026-01-31T12:00:00Z (a '+' has to be sent as "
-		"%%2B)");
+		"is '%s': give an instant like 2026-01-31T12:00:00Z (a '+' has to be sent as "
+		"%%2B)",
+		text_excerpt(text, shown));
 	return fallback;
 }
 
 static bool read_oldest_first(struct request *req)
 {
 	const char *order = request_query(req, "order");
+	char shown[TEXT_EXCERPT_SIZE];
 
 	if (order == NULL || text_equal(order, "newest"))
 		return false;
 	if (!text_equal(order, "oldest"))
-		request_error(req, "query", "order", "is not known: give newest or oldest");
+		request_error(req, "query", "order", "is '%s': give newest or oldest",
+			text_excerpt(order, shown));
 	return true;
 }
 

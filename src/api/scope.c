@@ -55,6 +55,14 @@ static int refuse(struct request *req, unsigned status, const char *detail, stru
 	return fault_raise(f, FAULT_DENIED, "%s", detail);
 }
 
+/* What a header can carry (RFC 6750 section 2.1, with room for what providers invent). */
+static bool is_visible(const char *text)
+{
+	while (*text > ' ' && *text <= '~')
+		text++;
+	return *text == '\0';
+}
+
 static int take_token(struct request *req, json_t *body, struct job_input *ret, struct fault *f)
 {
 	const char *token;
@@ -62,6 +70,10 @@ static int take_token(struct request *req, json_t *body, struct job_input *ret, 
 	if (is_blank(json_member(body, "access_token")))
 		return refuse(req, 401, "Invalid access token", f);
 	token = request_field_text(req, body, "access_token", 1, LIMIT_ACCESS_TOKEN_BYTES, true);
+	if (token && !is_visible(token))
+		request_error(req, "body", "access_token",
+			"holds blanks, control characters or characters outside ASCII: give the "
+			"token alone, as the provider gave it");
 	if (request_check(req, f) < 0)
 		return -1;
 	if (req->has_key && req->key.is_bound)

@@ -9,9 +9,9 @@
 #include "api/path.h"
 #include "api/problem.h"
 #include "api/route.h"
-#include "api/uri.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #define NOT_FOUND "Client not found or inactive"
 #define MIN_TTL_MAX_SEC 86400
@@ -90,14 +90,14 @@ static void copy_token(void *arg, const struct token_view *view)
 
 static void say_unknown(struct request *req, const char *branch_id)
 {
-	char detail[128], shown[URI_EXCERPT_SIZE];
+	char detail[128], shown[TEXT_EXCERPT_SIZE];
 
 	if (branch_id == NULL) {
 		problem_say(req, 404, NOT_FOUND);
 		return;
 	}
 	snprintf(detail, sizeof(detail), "Client not found for branch %s",
-		uri_excerpt(branch_id, shown));
+		text_excerpt(branch_id, shown));
 	problem_say(req, 404, detail);
 }
 

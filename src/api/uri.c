@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/uri.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "base/text.h"
-
-#define EXCERPT_BYTES 64
-
-const char *uri_excerpt(const char *text, char ret[static URI_EXCERPT_SIZE])
-{
-	size_t n = 0;
-
-	for (; text[n] && n < EXCERPT_BYTES; n++)
-		ret[n] = text[n] >= ' ' && text[n] < 0x7f ? text[n] : '?';
-	snprintf(ret + n, URI_EXCERPT_SIZE - n, "%s", text[n] ? "..." : "");
-	return ret;
-}
 
 static char *skip_authority(char *target)
 {
@@ -57,7 +44,7 @@ static bool is_given(const struct name_value *pairs, size_t n, const char *name)
 static int decode_pair(char *pair, size_t number, struct name_value *ret, struct fault *f)
 {
 	char *value = strchr(pair, '=');
-	char shown[URI_EXCERPT_SIZE];
+	char shown[TEXT_EXCERPT_SIZE];
 	size_t len;
 
 	if (value)
@@ -74,14 +61,14 @@ static int decode_pair(char *pair, size_t number, struct name_value *ret, struct
 			"the value of query parameter '%s' is not percent-encoded UTF-8: write "
 			"each "
 			"byte outside A-Z a-z 0-9 - . _ ~ as %%XX, and no NUL",
-			uri_excerpt(pair, shown));
+			text_excerpt(pair, shown));
 	*ret = (struct name_value){pair, value};
 	return 0;
 }
 
 int query_decode(char *query, struct name_value *ret, size_t max, size_t *ret_n, struct fault *f)
 {
-	char shown[URI_EXCERPT_SIZE];
+	char shown[TEXT_EXCERPT_SIZE];
 	size_t n = 0, number = 0;
 
 	while (query) {
@@ -98,7 +85,7 @@ int query_decode(char *query, struct name_value *ret, size_t max, size_t *ret_n,
 			if (is_given(ret, n, pair.name))
 				return fault_raise(f, FAULT_INPUT,
 					"query parameter '%s' is given twice: send it once",
-					uri_excerpt(pair.name, shown));
+					text_excerpt(pair.name, shown));
 			ret[n++] = pair;
 		}
 		query = next;

@@ -18,9 +18,4 @@ MUST_CHECK int uri_split(char *target, char **ret_path, char **ret_query);
 MUST_CHECK int query_decode(
 	char *query, struct name_value *ret, size_t max, size_t *ret_n, struct fault *f);
 
-/* The start of a text for a message: at most 64 bytes of printable ASCII, other bytes become '?'.
- */
-#define URI_EXCERPT_SIZE 68
-const char *uri_excerpt(const char *text, char ret[static URI_EXCERPT_SIZE]);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,4 +214,16 @@ void text_html(struct buf *b, const char *text)
 			buf_add_char(b, *text);
 		}
 	}
+}
+
+#define EXCERPT_BYTES 64
+
+const char *text_excerpt(const char *text, char ret[static TEXT_EXCERPT_SIZE])
+{
+	size_t n = 0;
+
+	for (; text[n] && n < EXCERPT_BYTES; n++)
+		ret[n] = text[n] >= ' ' && text[n] < 0x7f ? text[n] : '?';
+	snprintf(ret + n, TEXT_EXCERPT_SIZE - n, "%s", text[n] ? "..." : "");
+	return ret;
 }

@@ -27,5 +27,9 @@ MUST_CHECK int text_base64url_decode(
 void text_base64(struct buf *b, const void *bytes, size_t len); /* padded, RFC 4648 section 4 */
 /* Standard HTML escaping of & < > " ' appended to b. */
 void text_html(struct buf *b, const char *text);
+/* The start of a text for a message: at most 64 bytes of printable ASCII, other bytes become '?'.
+ */
+#define TEXT_EXCERPT_SIZE 68
+const char *text_excerpt(const char *text, char ret[static TEXT_EXCERPT_SIZE]);
 
 #endif

@@ -270,6 +270,7 @@ test('what_callers_do_wrong_is_said_in_the_originals_words', async (t) => {
 		[{ access_token: ' \t' }, 401, 'Invalid access token'],
 		[{ access_token: '' }, 422],
 		[{ access_token: 5 }, 422],
+		[{ access_token: 'ya29.one\r\nX-Other: 1' }, 422], // no header can carry it
 		[{}, 422],
 		[{ branch_id: 'harbour', access_token: 'x' }, 422],
 		[{ branch_id: 'harbour', mode: 'slow' }, 422],

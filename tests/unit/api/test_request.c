@@ -138,6 +138,12 @@ static void query_numbers_keep_to_their_bounds(void **state)
 	assert_string_equal(req.errors[0].loc[0], "query");
 	assert_string_equal(req.errors[0].msg,
 		"is '501': give a whole number from 1 to 500, or leave it out for 50");
+	req.query[3] = (struct name_value){"rating", "7"};
+	req.n_query = 4;
+	assert_int_equal(request_query_int(&req, "rating", 1, 5, -1), -1);
+	assert_string_equal(
+		req.errors[1].msg, "is '7': give a whole number from 1 to 5, or leave it out");
+	req.n_errors = 1;
 	assert_int_equal(request_query_int(&req, "n", 0, 20, 1), 12);
 	assert_int_equal(request_query_int(&req, "absent", 0, 20, 1), 1);
 	assert_int_equal(req.n_errors, 1);

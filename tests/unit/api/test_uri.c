@@ -121,20 +121,6 @@ static void too_many_parameters_are_refused(void **state)
 	assert_non_null(strstr(f.text, "more than 4"));
 }
 
-static void an_excerpt_is_short_and_printable(void **state)
-{
-	char ret[URI_EXCERPT_SIZE], text[200];
-
-	(void)state;
-	assert_string_equal(uri_excerpt("a\nb\xC3\xA9", ret), "a?b??");
-	memset(text, 'x', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	assert_int_equal(strlen(uri_excerpt(text, ret)), 67);
-	assert_string_equal(ret + 64, "...");
-	text[64] = '\0';
-	assert_int_equal(strlen(uri_excerpt(text, ret)), 64);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,7 +131,6 @@ int main(void)
 		cmocka_unit_test(a_bad_escape_names_the_parameter),
 		cmocka_unit_test(a_parameter_given_twice_is_refused),
 		cmocka_unit_test(too_many_parameters_are_refused),
-		cmocka_unit_test(an_excerpt_is_short_and_printable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,20 @@ static void html_is_harmless_afterwards(void **state)
 	assert_string_equal(buf_text(&b), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
 }
 
+static void an_excerpt_is_short_and_printable(void **state)
+{
+	char ret[TEXT_EXCERPT_SIZE], text[200];
+
+	(void)state;
+	assert_string_equal(text_excerpt("a\nb\xC3\xA9", ret), "a?b??");
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(strlen(text_excerpt(text, ret)), 67);
+	assert_string_equal(ret + 64, "...");
+	text[64] = '\0';
+	assert_int_equal(strlen(text_excerpt(text, ret)), 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +113,7 @@ int main(void)
 		cmocka_unit_test(percent_encoding_keeps_the_unreserved_and_reads_back),
 		cmocka_unit_test(utf8_is_checked_to_the_letter_of_rfc_3629),
 		cmocka_unit_test(base64url_round_trips_and_refuses_garbage),
+		cmocka_unit_test(an_excerpt_is_short_and_printable),
 		cmocka_unit_test(html_is_harmless_afterwards),
 	};
 

@@ -142,6 +142,24 @@ static void each_bad_field_is_named(void **state)
 	assert_refused(r, &in, "workspace_name");
 }
 
+static void a_refusal_shows_the_value_but_never_a_password(void **state)
+{
+	struct rig *r = *state;
+	struct client_input in = good;
+	struct client c;
+	struct fault f = {0};
+
+	in.workspace_email = "nobody";
+	assert_int_equal(clients_register(r->tm, &in, &cli, &c, &f), -1);
+	assert_non_null(strstr(f.text, "workspace_email is 'nobody'"));
+	in = good;
+	in.redirect_uri = "http://shop.example/cb";
+	assert_int_equal(clients_register(r->tm, &in, &cli, &c, &f), -1);
+	assert_non_null(strstr(f.text, "redirect_uri 'http://shop.example/cb' must be https"));
+	in.redirect_uri = "https://me:CANARY@shop.example/cb";
+	assert_refused(r, &in, "redirect_uri");
+}
+
 static void the_longest_values_are_taken(void **state)
 {
 	struct rig *r = *state;
@@ -388,6 +406,7 @@ int main(void)
 		TEST(a_second_client_for_a_branch_is_refused),
 		TEST(one_app_serves_any_number_of_branches),
 		TEST(each_bad_field_is_named),
+		TEST(a_refusal_shows_the_value_but_never_a_password),
 		TEST(the_longest_values_are_taken),
 		TEST(without_an_app_of_its_own_a_branch_uses_the_default_one),
 		TEST(no_secret_is_readable_in_the_database_file),
