@@ -186,7 +186,10 @@ static void on_refreshed(void *arg, const struct token_result *result)
 {
 	struct request *req = arg;
 
-	answer_result(req, result, NULL, "Token refreshed successfully");
+	answer_result(req, result, NULL,
+		result->outcome == TOKEN_READY && result->view->degraded
+			? "The token could not be refreshed now; the old one still works"
+			: "Token refreshed successfully");
 	request_finish(req);
 }
 

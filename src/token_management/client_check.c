@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "core/limits.h"
+#include "net/net.h"
 
 int client_check_text(const char *text, size_t max, const char *field, struct fault *f)
 {
@@ -42,6 +43,7 @@ int client_check_credential(const char *text, size_t max, const char *field, str
 
 int client_check_email(const char *text, struct fault *f)
 {
+	char shown[TEXT_EXCERPT_SIZE];
 	const char *at, *dot;
 
 	if (client_check_text(text, LIMIT_EMAIL_BYTES, "workspace_email", f) < 0)
@@ -51,7 +53,21 @@ int client_check_email(const char *text, struct fault *f)
 	if (at == NULL || at == text || at - text > 64 || strchr(text, '@') != at ||
 		strpbrk(text, " ,;<>()[]\\\"") != NULL || dot == NULL || dot == at + 1 ||
 		dot[1] == '\0' || at[1] == '.' || strstr(at, "..") != NULL)
-		return fault_input(
-			f, "workspace_email", "an e-mail address looks like name@example.com");
+		return fault_input(f, "workspace_email",
+			"workspace_email is '%s': give an address like name@example.com",
+			text_excerpt(text, shown));
 	return 0;
+}
+
+int client_check_redirect(const char *url, struct fault *f)
+{
+	struct fault flaw = {0};
+	char shown[TEXT_EXCERPT_SIZE];
+
+	if (net_url_check(url, NET_URL_REDIRECT, "redirect_uri", &flaw) == 0)
+		return 0;
+	if (strchr(url, '@') != NULL)
+		return fault_input(f, "redirect_uri", "redirect_uri %s", flaw.text);
+	return fault_input(
+		f, "redirect_uri", "redirect_uri '%s' %s", text_excerpt(url, shown), flaw.text);
 }

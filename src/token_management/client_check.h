@@ -13,5 +13,8 @@ MUST_CHECK int client_check_credential(
 	const char *text, size_t max, const char *field, struct fault *f);
 /* The shape alone: one '@' between a local part and a domain with a dot; no blanks, no controls. */
 MUST_CHECK int client_check_email(const char *text, struct fault *f);
+/* An exact redirect address (net_url_check); the text shows it unless a password may stand in it.
+ */
+MUST_CHECK int client_check_redirect(const char *url, struct fault *f);
 
 #endif

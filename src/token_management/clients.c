@@ -41,26 +41,12 @@ static int check_app(
 		in->client_secret, LIMIT_CLIENT_SECRET_BYTES, "client_secret", f);
 }
 
-/* Says which address is wrong, unless a password may stand in it. */
-static int check_redirect(const char *url, struct fault *f)
-{
-	struct fault flaw = {0};
-	char shown[TEXT_EXCERPT_SIZE];
-
-	if (net_url_check(url, NET_URL_REDIRECT, "redirect_uri", &flaw) == 0)
-		return 0;
-	if (strchr(url, '@') != NULL)
-		return fault_input(f, "redirect_uri", "redirect_uri %s", flaw.text);
-	return fault_input(
-		f, "redirect_uri", "redirect_uri '%s' %s", text_excerpt(url, shown), flaw.text);
-}
-
 static int check_input(
 	const struct token_management *tm, const struct client_input *in, struct fault *f)
 {
 	if (check_app(tm, in, f) < 0)
 		return -1;
-	if (in->redirect_uri != NULL && check_redirect(in->redirect_uri, f) < 0)
+	if (in->redirect_uri != NULL && client_check_redirect(in->redirect_uri, f) < 0)
 		return -1;
 	if (client_check_text(in->branch_id, LIMIT_BRANCH_ID_BYTES, "branch_id", f) < 0 ||
 		client_check_email(in->workspace_email, f) < 0)

@@ -27,8 +27,7 @@ static int check_change(const struct client_change *c, struct fault *f)
 	if (c->client_secret != NULL && client_check_credential(c->client_secret,
 						LIMIT_CLIENT_SECRET_BYTES, "client_secret", f) < 0)
 		return -1;
-	if (c->redirect_uri != NULL &&
-		net_url_check(c->redirect_uri, NET_URL_REDIRECT, "redirect_uri", f) < 0)
+	if (c->redirect_uri != NULL && client_check_redirect(c->redirect_uri, f) < 0)
 		return -1;
 	if (c->workspace_email != NULL && client_check_email(c->workspace_email, f) < 0)
 		return -1;

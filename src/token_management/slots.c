@@ -255,6 +255,10 @@ void slots_obtain_due(
 	join(tm, branch_id, &(struct waiter){.done = done, .arg = arg, .is_due = true});
 }
 
+/*
+ * A slot that was emptied since counts too, as the row may still hold the token. One that holds
+ * another token has moved on.
+ */
 void tokens_reject(
 	struct token_management *tm, const char *branch_id, const char *access_token, size_t len)
 {
@@ -262,12 +266,15 @@ void tokens_reject(
 	struct slot *s;
 
 	pthread_mutex_lock(&shard->lock);
-	s = map_get(&shard->slots, branch_id, strlen(branch_id));
-	if (s != NULL && s->token.access.len == len && len > 0 &&
-		hash_equal(s->token.access.bytes, access_token, len)) {
+	s = find_or_add(shard, branch_id, strlen(branch_id));
+	if (!secret_is_set(&s->token.access) ||
+		(s->token.access.len == len &&
+			hash_equal(s->token.access.bytes, access_token, len))) {
 		hash_blake2b(access_token, len, s->rejected);
 		s->has_rejected = true;
 		s->epoch++;
+		if (!secret_is_set(&s->token.access))
+			s->expires_mono_ms = clock_mono_ms() + RECENT_MS;
 		live_token_done(&s->token);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -427,11 +434,11 @@ void slots_calm(struct token_management *tm, struct slot *s)
 
 /* ---- for everybody ---- */
 
+/* What the provider refused stays refused: the row may still hold that very token. */
 static void empty(struct slot *s)
 {
 	s->epoch++;
 	s->retry_mono_ms = 0;
-	s->has_rejected = false;
 	live_token_done(&s->token);
 }
 
@@ -498,6 +505,7 @@ void slots_sweep(struct token_management *tm)
 	map_each(&shard->slots, find_dead, &x);
 	for (size_t i = 0; i < x.n; i++) {
 		empty(x.found[i]);
+		x.found[i]->has_rejected = false; /* it has expired since */
 		let_go_if_empty(shard, x.found[i]);
 	}
 	pthread_mutex_unlock(&shard->lock);

@@ -317,7 +317,7 @@ describe('refreshing', () => {
 
 describe('when google fails', () => {
 	test('a_token_with_life_left_is_served_degraded_then_503_then_all_is_well_again', async () => {
-		await connectShortLived('outage', 6);
+		const client = await connectShortLived('outage', 6);
 		const first = await readToken('outage');
 		await google.fault({ target: 'token_refresh', status: 503 });
 		const degraded = await eventually(async () => {
@@ -328,6 +328,9 @@ describe('when google fails', () => {
 		assert.equal(degraded.status, 200);
 		assert.equal(degraded.json.access_token, first.access_token);
 		assert.ok(degraded.headers.warning);
+		const forced = await service.post('/token-management/tokens/refresh', { client_id: client.client_id }, { key });
+		if (forced.status === 200)
+			assert.match(forced.json.message, /could not be refreshed/);
 		const gone = await eventually(async () => {
 			const answer = await service.token('outage', { key });
 			assert.equal(answer.status, 503);

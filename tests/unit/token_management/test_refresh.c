@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "token_management/slots.h"
 
 #define HOUR 3600000
 #define GRANTED "{\"access_token\":\"new\",\"expires_in\":3600,\"token_type\":\"Bearer\"}"
@@ -248,6 +249,38 @@ static void a_refused_token_is_replaced_though_it_seems_to_live(void **state)
 	assert_true(call_read(r->tm, &c, "b", 0));
 }
 
+static void a_refused_token_stays_refused_when_memory_is_emptied(void **state)
+{
+	struct rig *r = *state;
+	struct call c = {0};
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	call_now(r->tm, &c, "b");
+	tokens_reject(r->tm, "b", "old", 3);
+	slots_forget(r->tm, "b"); /* as after any change of the branch's row */
+	calls_forget();
+	call_obtain(r->tm, &c, "b", 0, false);
+	provider_answers(provider_wait(), 200, GRANTED);
+	calls_wait(1);
+	assert_string_equal(c.access, "new");
+}
+
+static void a_token_is_refused_though_memory_was_emptied_before(void **state)
+{
+	struct rig *r = *state;
+	struct call c = {0};
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	call_now(r->tm, &c, "b");
+	slots_forget(r->tm, "b");
+	tokens_reject(r->tm, "b", "old", 3);
+	calls_forget();
+	call_obtain(r->tm, &c, "b", 0, false);
+	provider_answers(provider_wait(), 200, GRANTED);
+	calls_wait(1);
+	assert_string_equal(c.access, "new");
+}
+
 static void outcomes_without_a_token_say_why(void **state)
 {
 	struct rig *r = *state;
@@ -436,6 +469,8 @@ int main(void)
 		TEST(a_min_ttl_that_a_refresh_can_meet_is_met),
 		TEST(a_caller_who_needs_more_than_the_others_found_gets_it),
 		TEST(a_refused_token_is_replaced_though_it_seems_to_live),
+		TEST(a_refused_token_stays_refused_when_memory_is_emptied),
+		TEST(a_token_is_refused_though_memory_was_emptied_before),
 		TEST(outcomes_without_a_token_say_why),
 		TEST(unknown_branches_leave_nothing_in_memory),
 		TEST(what_cannot_be_a_branch_is_never_taken_for_one_that_is),
