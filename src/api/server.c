@@ -189,7 +189,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 			result = server_run(c);
 		}
 		break;
-	case STEP_ANSWER: /* woken */
+	case STEP_ANSWER: /* woken: what the finisher wrote is read behind this, its exchange's
+			     other half */
+		(void)atomic_load(&c->state);
 		result = server_send(c);
 		break;
 	}
@@ -207,6 +209,7 @@ static void on_completed(
 	if (c == NULL)
 		return;
 	*context = NULL;
+	(void)atomic_load(&c->state); /* as above: the client may have left meanwhile */
 	request_done(&c->req);
 	server_answer_sent(c);
 	secret_wipe(c->uri, 2 * c->uri_len + 2); /* codes and tickets come in the query */

@@ -103,7 +103,7 @@ int server_take_head(struct conn *c, const char *method);
 int server_take_body(struct conn *c, const char *bytes, size_t len);
 int server_run(struct conn *c);
 /* Suspended connections go on; the last touch of api is the count of off_thread. */
-void server_resume(struct conn *c);
+void server_resume(struct api *api, struct MHD_Connection *mhd);
 
 /* server_answer.c */
 int server_send(struct conn *c);

@@ -210,20 +210,21 @@ int server_take_body(struct conn *c, const char *bytes, size_t len)
 
 /* Woken connections are the library's again, so api->off_thread is the last thing that is touched.
  */
-void server_resume(struct conn *c)
+void server_resume(struct api *api, struct MHD_Connection *mhd)
 {
-	struct api *api = c->api;
-
-	MHD_resume_connection(c->mhd);
+	MHD_resume_connection(mhd);
 	atomic_fetch_sub(&api->off_thread, 1);
 }
 
 void request_finish(struct request *req)
 {
 	struct conn *c = conn_of(req);
+	struct api *api = c->api;
+	struct MHD_Connection *mhd = c->mhd;
 
+	/* The exchange is the last that is done to the connection here: it hands it over. */
 	if (atomic_exchange(&c->state, STATE_FINISHED) == STATE_SUSPENDED)
-		server_resume(c);
+		server_resume(api, mhd);
 }
 
 void request_fail(struct request *req, const struct fault *f)
@@ -267,7 +268,7 @@ static int wait_for_finish(struct conn *c)
 	atomic_fetch_add(&c->api->off_thread, 1);
 	MHD_suspend_connection(c->mhd);
 	if (!atomic_compare_exchange_strong(&c->state, &expected, STATE_SUSPENDED))
-		server_resume(c);
+		server_resume(c->api, c->mhd);
 	return MHD_YES;
 }
 

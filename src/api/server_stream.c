@@ -52,7 +52,7 @@ static void give_back(struct stream_run *run)
 	struct conn *c = run->conn;
 
 	atomic_store(&run->state, RUN_SENDING);
-	server_resume(c);
+	server_resume(c->api, c->mhd);
 }
 
 /* Under the lock, so that neither the drain nor the end of the run comes between state and timer.
