@@ -155,7 +155,7 @@ static int read_field(
 	const struct field *field, json_t *value, struct sim_fault *x, struct fault *f)
 {
 	void *at = (char *)x + field->offset;
-	int64_t n;
+	int64_t n = 0;
 
 	switch (field->type) {
 	case FIELD_TARGET:
