@@ -156,7 +156,7 @@ class Program {
 	// The end of every life: no sanitizer may have spoken.
 	assertNoReport() {
 		const report = this.output.noise.join('\n');
-		assert.doesNotMatch(report, SANITIZER, `a sanitizer report from ${this.command[0]}`);
+		assert.ok(!SANITIZER.test(report), `a sanitizer report from ${this.command[0]}:\n${report.slice(0, 12000)}`);
 	}
 
 	async stop(signal = 'SIGTERM') {
@@ -173,11 +173,18 @@ class Program {
 		this.assertNoReport();
 	}
 
-	// Ends it however it stands, without judging how it ended: a test's own checks come before.
+	// Ends it however it stands. When that goes wrong, nobody may come to end the others, and a process
+	// that still runs would keep this one from ending: so all go.
 	async end() {
-		if (this.isRunning)
-			await this.stop();
-		this.assertNoReport();
+		try {
+			if (this.isRunning)
+				await this.stop();
+			this.assertNoReport();
+		} catch (error) {
+			for (const child of running)
+				child.kill('SIGKILL');
+			throw error;
+		}
 	}
 }
 
