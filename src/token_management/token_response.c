@@ -122,14 +122,16 @@ static char *take_scope(const json_t *body)
 
 static void read_success(const json_t *body, struct token_response *r)
 {
-	const char *type = json_text(body, "token_type");
+	const json_t *type = json_member(body, "token_type");
+	const char *type_name = whole_text(body, "token_type");
 
 	r->refresh_token = take_token(body, "refresh_token");
 	r->expires_in_s = take_seconds(body, "expires_in");
 	r->refresh_expires_in_s = take_seconds(body, "refresh_token_expires_in");
 	r->scope = take_scope(body);
 	/* RFC 6749 section 7.1: a type that is not understood must not be used. */
-	if (type != NULL && strcasecmp(type, "bearer") != 0) {
+	if (type != NULL && !json_is_null(type) &&
+		(type_name == NULL || strcasecmp(type_name, "bearer") != 0)) {
 		conclude(r, TOKEN_CLASS_MISCONFIGURED,
 			"the provider gave a token of a type other than Bearer");
 		return;

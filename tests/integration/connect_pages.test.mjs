@@ -116,6 +116,44 @@ describe('the page after', () => {
 		assert.match((await comeBack(await service.consent(started.headers.location), jar)).text, /is connected/);
 	});
 
+	// RFC 6749 section 4.1.2: Google adds such ones (hd, session_state), and more may come.
+	test('unknown_parameters_of_the_callback_are_ignored', async () => {
+		const link = await makeLink('talkative');
+		const jar = new CookieJar();
+		const started = await press(await open(link, jar), jar);
+		const back = await service.consent(started.headers.location);
+		const page = await comeBack(`${back}&hd=example.com&session_state=0&x=&error_uri=none&new=%C3%A9`, jar);
+		assert.match(page.text, /is connected/);
+		assert.equal((await service.token('talkative', { key })).status, 200);
+	});
+
+	// RFC 9700 section 2.1: no open redirector.
+	test('nobody_is_led_to_an_address_that_a_parameter_names', async () => {
+		const evil = ['return_to', 'redirect_uri', 'next', 'continue', 'url'].map((name) => `&${name}=https%3A%2F%2Fevil.example%2F`).join('');
+		const link = await makeLink('led-astray');
+		const jar = new CookieJar();
+		const page = await open(link + evil, jar);
+		assert.doesNotMatch(page.text, /evil/);
+		const started = await send('POST', link + evil, { jar, headers: HTML, form: {} });
+		assert.ok(started.headers.location.startsWith(google.url), started.headers.location);
+		assert.doesNotMatch(started.headers.location, /evil/);
+		const after = await send('GET', await service.consent(started.headers.location) + evil, { jar, headers: HTML });
+		assert.equal(after.headers.location, '/token-management/auth/callback');
+		assert.doesNotMatch((await open(service.url + after.headers.location, jar)).text, /evil/);
+	});
+
+	test('it_loads_nothing_from_elsewhere_and_tells_nobody_its_address', async () => {
+		const jar = new CookieJar();
+		const started = await press(await open(await makeLink('quiet'), jar), jar);
+		const back = await service.consent(started.headers.location);
+		const redirect = await send('GET', back, { jar, headers: HTML });
+		const page = await open(service.url + redirect.headers.location, jar);
+		assert.equal(redirect.headers['referrer-policy'], 'no-referrer');
+		assert.equal(page.headers['referrer-policy'], 'no-referrer');
+		assert.match(page.headers['content-security-policy'], /^default-src 'none'; style-src 'sha256-[^']+'; frame-ancestors 'none'; base-uri 'none'/);
+		assert.doesNotMatch(page.text, /<script|<link|<img|src=|https?:/);
+	});
+
 	test('nobody_sees_the_page_of_another_browser', async () => {
 		const page = await open(`${service.url}/token-management/auth/callback`, new CookieJar());
 		assert.equal(page.status, 400);

@@ -24,6 +24,7 @@ let service;
 let key;
 const canaries = new Map(); // value → what it is
 const answers = []; // { what, text }
+const asked = new Set(); // the addresses that Google was asked for, queries and all
 
 const plant = (what, value) => typeof value === 'string' && value !== '' && canaries.set(value, what);
 
@@ -84,6 +85,7 @@ const post = (where, json, options) => ask('POST', where, { json, key, ...option
 // Plants whatever secret was spoken between the service and Google.
 function harvest() {
 	for (const call of proxy.calls.splice(0)) {
+		asked.add(call.path);
 		const bearer = /^Bearer (.+)$/.exec(call.headers.authorization ?? '')?.[1];
 		plant('an access token', bearer);
 		if (!/\/(token|revoke)$/.test(call.path))
@@ -144,7 +146,7 @@ before(async () => {
 	});
 	key = await service.key('admin');
 	plant('the API key', key);
-	plant('the secret part of the API key', key.split('_').at(-1));
+	plant('the secret part of the API key', /^rf_[^_]{8}_(.{43})$/.exec(key)[1]); // it may hold '_' itself
 	plant('a client secret', CLIENT_SECRET);
 	plant('the default client secret', DEFAULT_SECRET);
 	plant('a secret in a bad body', BODY_SECRET);
@@ -291,6 +293,13 @@ test('every_way_is_driven', { timeout: 300000 }, async () => {
 test('no_answer_bears_a_secret_but_those_that_hand_out_a_token', () => {
 	const found = answers.flatMap(({ what, text, isToken }) => leaksIn(what, text, (kind) => isToken && kind === 'an access token'));
 	assert.deepEqual([...new Set(found)], []);
+});
+
+// RFC 6749 section 3.2, RFC 9700 section 4.3.2: addresses end up in the logs of whoever passes them on.
+test('no_address_that_google_is_asked_for_bears_a_secret', () => {
+	assert.ok(asked.size > 3, [...asked].join(' '));
+	assert.ok([...asked].some((address) => address.includes('?')), 'addresses with queries were seen');
+	assert.deepEqual([...asked].flatMap((address) => leaksIn(`the address ${address.split('?')[0]}`, address)), []);
 });
 
 test('no_log_line_bears_a_secret', () => {

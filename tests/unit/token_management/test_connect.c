@@ -378,6 +378,179 @@ static void an_answer_of_another_issuer_spends_no_code(void **state)
 	assert_int_equal(provider_count(), 0);
 }
 
+/* A callback with a code and this issuer (NULL: none), to a flow of its own. */
+static void answer_from(struct rig *r, int64_t client, const char *iss, struct end *e)
+{
+	struct connect_reply reply = {.code = "code", .iss = iss};
+	struct flow flow;
+
+	begin(r, client, NULL, &flow);
+	reply.state = flow.state;
+	reply.browser = flow.cookie;
+	connect_finish(r->tm, &reply, on_end, e);
+}
+
+static void an_issuer_is_compared_byte_by_byte(void **state)
+{
+	static const char *const near[] = {"https://accounts.google.com/",
+		"HTTPS://accounts.google.com", "https://accounts.google.com:443",
+		"https://accounts.google.co", "accounts.google.com", ""};
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(near); i++) {
+		answer_from(r, client, near[i], &e);
+		assert_int_equal(e.outcome, CONNECT_FAILED);
+	}
+	assert_int_equal(e.n, ARRAY_LEN(near));
+	assert_int_equal(provider_count(), 0);
+}
+
+static void a_provider_that_sends_its_issuer_must_send_it(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+
+	r->tm->google.sends_iss = true;
+	answer_from(r, client, NULL, &e);
+	assert_int_equal(e.outcome, CONNECT_FAILED);
+	assert_int_equal(provider_count(), 0);
+	r->tm->google.sends_iss = false;
+	answer_from(r, client, NULL, &e);
+	provider_answers(provider_wait(), 200, GRANTED);
+	end_wait(&e, 2);
+	assert_int_equal(e.outcome, CONNECT_DONE);
+}
+
+static void an_error_of_another_issuer_is_not_believed(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+	struct flow flow;
+	struct connect_reply reply = {.error = "access_denied", .iss = "https://evil.example"};
+
+	begin(r, client, NULL, &flow);
+	reply.state = flow.state;
+	reply.browser = flow.cookie;
+	connect_finish(r->tm, &reply, on_end, &e);
+	assert_int_equal(e.outcome, CONNECT_FAILED); /* not CONNECT_REFUSED */
+	assert_string_equal(e.error, "");
+	assert_null(strstr(e.text, "access_denied"));
+}
+
+static void a_state_altered_anywhere_asks_nobody(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+	struct flow flow, altered;
+
+	begin(r, client, NULL, &flow);
+	for (size_t i = 0; flow.state[i] != '\0'; i++) {
+		altered = flow;
+		altered.state[i] = altered.state[i] == 'A' ? 'B' : 'A';
+		call_back(r, &altered, "code", &e);
+		assert_int_equal(e.outcome, CONNECT_BAD_STATE);
+	}
+	assert_int_equal(e.n, 43);
+	assert_int_equal(provider_count(), 0);
+}
+
+/* The verifier that an exchange shows. */
+static void exchange_verifier(struct rig *r, int64_t client, struct end *e, char ret[130])
+{
+	struct flow flow;
+	struct ask *a;
+	char *verifier;
+	unsigned n = e->n;
+
+	begin(r, client, NULL, &flow);
+	call_back(r, &flow, "code", e);
+	a = provider_wait();
+	verifier = ask_field(a, "code_verifier");
+	assert_non_null(verifier);
+	snprintf(ret, 130, "%s", verifier);
+	mem_free(verifier);
+	provider_answers(a, 200, GRANTED);
+	end_wait(e, n + 1);
+}
+
+static void a_verifier_is_64_unreserved_characters_never_used_twice(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+	char verifiers[8][130];
+
+	for (size_t i = 0; i < ARRAY_LEN(verifiers); i++) {
+		exchange_verifier(r, client, &e, verifiers[i]);
+		assert_int_equal(strlen(verifiers[i]), 64); /* of 6 random bits each */
+		assert_int_equal(strspn(verifiers[i], "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						      "abcdefghijklmnopqrstuvwxyz0123456789-._~"),
+			64);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(verifiers[i], verifiers[j]);
+	}
+}
+
+/* A provider that cannot do S256 is one that we do not connect to. */
+static void a_refused_s256_never_becomes_plain(void **state)
+{
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+	struct flow flow;
+	struct connect_start start;
+	struct connect_reply reply = {.error = "invalid_request"};
+	struct fault f = {0};
+	char method[16];
+
+	begin(r, client, NULL, &flow);
+	reply.state = flow.state;
+	reply.browser = flow.cookie;
+	connect_finish(r->tm, &reply, on_end, &e);
+	assert_int_equal(e.outcome, CONNECT_FAILED);
+	begin(r, client, NULL, &flow);
+	call_back(r, &flow, "code", &e);
+	provider_answers(provider_wait(), 400, "{\"error\":\"invalid_request\"}");
+	end_wait(&e, 2);
+	assert_int_equal(e.outcome, CONNECT_FAILED);
+	assert_int_equal(provider_count(), 1);
+	CHECK(connect_begin(r->tm, client, NULL, flow.cookie, &cli, &start, &f), &f);
+	url_param(buf_text(&start.location), "code_challenge_method", method, sizeof(method));
+	assert_string_equal(method, "S256");
+	connect_start_done(&start);
+}
+
+static void a_code_whose_exchange_failed_is_never_sent_again(void **state)
+{
+	static const struct {
+		long status;
+		const char *body;
+	} answers[] = {{500, ""}, {429, ""}, {302, ""}, {200, "<html>"},
+		{400, "{\"error\":\"invalid_grant\"}"}, {401, "{\"error\":\"invalid_client\"}"}};
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	struct end e = END_INIT;
+	struct flow flow;
+
+	for (unsigned i = 0; i <= ARRAY_LEN(answers); i++) {
+		begin(r, client, NULL, &flow);
+		call_back(r, &flow, "code", &e);
+		if (i < ARRAY_LEN(answers))
+			provider_answers(provider_wait(), answers[i].status, answers[i].body);
+		else
+			provider_fails(provider_wait(), NET_BROKEN);
+		end_wait(&e, i + 1);
+		assert_int_equal(e.outcome, CONNECT_FAILED);
+		rig_wait_idle(r->tm);
+		assert_int_equal(provider_count(), i + 1);
+	}
+}
+
 static void the_issuer_itself_is_welcome(void **state)
 {
 	struct rig *r = *state;
@@ -809,6 +982,13 @@ int main(void)
 		TEST(a_wrong_state_or_browser_asks_nobody),
 		TEST(a_flow_ends_after_ten_minutes),
 		TEST(an_answer_of_another_issuer_spends_no_code),
+		TEST(an_issuer_is_compared_byte_by_byte),
+		TEST(a_provider_that_sends_its_issuer_must_send_it),
+		TEST(an_error_of_another_issuer_is_not_believed),
+		TEST(a_state_altered_anywhere_asks_nobody),
+		TEST(a_verifier_is_64_unreserved_characters_never_used_twice),
+		TEST(a_refused_s256_never_becomes_plain),
+		TEST(a_code_whose_exchange_failed_is_never_sent_again),
 		TEST(the_issuer_itself_is_welcome),
 		TEST(a_code_goes_where_the_flow_was_begun_whatever_the_settings_say_now),
 		TEST(two_branches_with_one_app_and_one_redirect_uri_never_mix),

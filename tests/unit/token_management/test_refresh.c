@@ -430,6 +430,24 @@ static void no_token_is_believed_to_live_longer_than_a_day(void **state)
 	assert_int_equal(c.expires_at_ms, wall_now_ms + 24 * HOUR);
 }
 
+static void a_refresh_asks_for_no_scope_and_goes_to_the_token_endpoint_only(void **state)
+{
+	struct rig *r = *state;
+	struct call c = {0};
+	struct ask *a;
+
+	rig_connected(r, "b", "old", "first", -1, HOUR);
+	call_obtain(r->tm, &c, "b", 0, false);
+	a = provider_wait();
+	assert_string_equal(a->url, r->tm->google.token_url); /* nothing appended */
+	assert_text(ask_field(a, "grant_type"), "refresh_token");
+	assert_text(ask_field(a, "refresh_token"), "first");
+	assert_null(strstr(a->body, "scope="));
+	provider_answers(a, 200, GRANTED);
+	calls_wait(1);
+	assert_int_equal(provider_count(), 1);
+}
+
 static void a_sixteen_kilobyte_token_goes_round(void **state)
 {
 	struct rig *r = *state;
@@ -479,6 +497,7 @@ int main(void)
 		TEST(a_clock_set_back_does_not_make_a_dead_token_live),
 		TEST(a_missing_expires_in_is_taken_for_an_hour_and_stored_as_such),
 		TEST(no_token_is_believed_to_live_longer_than_a_day),
+		TEST(a_refresh_asks_for_no_scope_and_goes_to_the_token_endpoint_only),
 		TEST(a_sixteen_kilobyte_token_goes_round),
 	};
 

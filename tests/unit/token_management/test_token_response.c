@@ -75,6 +75,32 @@ static void bearer_is_taken_in_any_case_and_nothing_else(void **state)
 		200, "{\"access_token\":\"a\",\"token_type\":\"mac\"}", TOKEN_CLASS_MISCONFIGURED);
 	assert_class(
 		200, "{\"access_token\":\"a\",\"token_type\":\"DPoP\"}", TOKEN_CLASS_MISCONFIGURED);
+	assert_class(200, "{\"access_token\":\"a\",\"token_type\":17}", TOKEN_CLASS_MISCONFIGURED);
+	assert_class(200, "{\"access_token\":\"a\",\"token_type\":\"bearer\\u0000x\"}",
+		TOKEN_CLASS_MISCONFIGURED);
+	assert_class(200, "{\"access_token\":\"a\",\"token_type\":null}", TOKEN_CLASS_GRANTED);
+}
+
+static void unknown_members_of_an_answer_are_ignored(void **state)
+{
+	(void)state;
+	assert_class(200,
+		"{\"access_token\":\"a\",\"error_uri\":7,\"Error\":\"invalid_grant\",\"x\":[{}]}",
+		TOKEN_CLASS_GRANTED);
+	assert_class(400,
+		"{\"x\":{\"error\":\"server_error\"},\"error\":\"invalid_grant\",\"y\":null}",
+		TOKEN_CLASS_GRANT_DEAD);
+}
+
+static void the_words_beside_an_error_decide_nothing(void **state)
+{
+	(void)state;
+	assert_class(400,
+		"{\"error\":\"invalid_request\",\"error_description\":\"Token has been expired or "
+		"revoked: invalid_grant\"}",
+		TOKEN_CLASS_MISCONFIGURED);
+	assert_class(400, "{\"error\":\"invalid_grant\",\"error_description\":\"Bad Request\"}",
+		TOKEN_CLASS_GRANT_DEAD);
 }
 
 static void lifetimes_come_as_numbers_texts_or_fractions(void **state)
@@ -261,6 +287,8 @@ int main(void)
 		cmocka_unit_test(a_full_answer_is_read_whole),
 		cmocka_unit_test(what_is_not_said_is_told_from_what_is),
 		cmocka_unit_test(bearer_is_taken_in_any_case_and_nothing_else),
+		cmocka_unit_test(unknown_members_of_an_answer_are_ignored),
+		cmocka_unit_test(the_words_beside_an_error_decide_nothing),
 		cmocka_unit_test(lifetimes_come_as_numbers_texts_or_fractions),
 		cmocka_unit_test(a_token_born_dead_is_not_taken),
 		cmocka_unit_test(a_token_that_does_not_fit_into_a_header_is_not_taken),
