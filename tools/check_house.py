@@ -528,6 +528,44 @@ def check_settings(tree):
                      f'{match.group(1)} is in no page under docs/ or man/: describe it where settings are')
 
 
+TEST_IN_C = re.compile(r'^static void (\w+)\(void \*\*state\)', re.M)
+TEST_IN_JS = re.compile(r'^\s*test\(\'(\w+)\'', re.M)
+
+
+def test_names(path):
+    """The tests of a file that run: in C, defined and listed."""
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.mjs':
+        return set(TEST_IN_JS.findall(text))
+    return {name for name in TEST_IN_C.findall(text) if re.search(r'^\s+\w+\(' + name + r'\),', text, re.M)}
+
+
+@rule('every test that docs/security.md names is there, and each of its 47 rules has one or says why not')
+def check_security(tree):
+    page = tree.root / 'docs/security.md'
+    if not page.exists():
+        return
+    files = defaultdict(list)
+    for path in [*tree.root.glob('tests/**/*.c'), *tree.root.glob('tests/**/*.mjs')]:
+        files[path.name].append(path)
+    seen = []
+    for number, line in enumerate(page.read_text(encoding='utf-8').split('\n'), 1):
+        where = f'docs/security.md:{number}:'
+        named = re.findall(r'`([\w.]+\.(?:c|mjs)): (\w+)`', line)
+        for file, test in named:
+            if len(files[file]) != 1:
+                yield f'{where} {len(files[file])} files under tests/ are called {file}: name one that is there'
+            elif test not in test_names(files[file][0]):
+                yield f'{where} {file} has no test {test} that runs: write it, or name the one that holds the rule'
+        row = re.match(r'\| (\d+) \|', line)
+        if row:
+            seen.append(int(row.group(1)))
+            if not named and 'Not yet: ' not in line:
+                yield f'{where} name the test that holds rule {row.group(1)}, or say "Not yet: " and why'
+    if seen != list(range(1, 48)):
+        yield f'docs/security.md:1: its table has the rules {seen}: it wants 1 to 47, each once'
+
+
 # ---- layout ----
 
 

@@ -86,6 +86,20 @@ EVENTS = [
     ('a whole row', '| `a.b` | info | `branch` *fault* | |\n', False),
 ]
 
+# docs/security.md, and what its rule says of it
+SECURE_TEST = LICENCE + '%s\n{\n}\n\nint main(void)\n{\n\tTEST(nobody_enters),\n}\n'
+RULES_OF_47 = ''.join(f'| {n} | 1 | a rule | %s |\n' for n in range(1, 48))
+HELD, DEFINED = '`test_door.c: nobody_enters`', 'static void nobody_enters(void **state)'
+SECURITY = [
+    ('a page whose tests are there', RULES_OF_47 % ((HELD,) * 47), SECURE_TEST % DEFINED, False),
+    ('a rule that is not held yet', RULES_OF_47 % ((HELD,) * 46 + ('Not yet: why',)), SECURE_TEST % DEFINED, False),
+    ('a rule that is neither', RULES_OF_47 % ((HELD,) * 46 + ('sure',)), SECURE_TEST % DEFINED, True),
+    ('a rule that is missing', (RULES_OF_47 % ((HELD,) * 47)).replace('| 46 |', '| 45 |'), SECURE_TEST % DEFINED, True),
+    ('a test that was renamed', RULES_OF_47 % ((HELD,) * 47), SECURE_TEST % 'static void none_enters(void **state)', True),
+    ('a test that is not listed', RULES_OF_47 % ((HELD,) * 47), (SECURE_TEST % DEFINED).replace('\tTEST', '\t/* TEST'), True),
+    ('a file that is not there', RULES_OF_47 % (('`test_gone.c: nobody_enters`',) * 47), SECURE_TEST % DEFINED, True),
+]
+
 EXCUSED = [
     ('a comment excuses a line', 'src/base/bad.c', LICENCE + function(
         'f', ['\t/* house: allow free: the library gave it */', '\tfree(p);'])),
@@ -143,6 +157,9 @@ def cases():
     for name, row, is_breach in EVENTS:
         yield f'"log event" judges {name}', lambda row=row, is_breach=is_breach: '' if is_breach == any(
             'log event' in rule for rule in run({'src/base/bad.c': LOGS, 'docs/internals/events.md': row})[0]) else row
+    for name, page, test, is_breach in SECURITY:
+        yield f'"docs/security.md" judges {name}', lambda page=page, test=test, is_breach=is_breach: '' if is_breach == any(
+            'security.md' in rule for rule in run({'docs/security.md': page, 'tests/unit/test_door.c': test})[0]) else 'not so'
     for name, path, text in EXCUSED:
         yield name, lambda name=name, path=path, text=text: str(
             {rule: said for rule, said in run({path: text, **BESIDE.get(name, {})})[0].items()

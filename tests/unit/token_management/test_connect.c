@@ -551,6 +551,38 @@ static void a_code_whose_exchange_failed_is_never_sent_again(void **state)
 	}
 }
 
+/* The exception: a provider that refused the app has not looked at the code. */
+static void a_code_is_sent_again_only_to_show_the_previous_secret(void **state)
+{
+	static const char refused[] = "{\"error\":\"invalid_client\"}";
+	struct rig *r = *state;
+	int64_t id = rig_register(r, "b");
+	struct client_change change = {.client_secret = "secret-new"};
+	struct client changed;
+	struct end e = END_INIT;
+	struct fault f = {0};
+	struct flow flow;
+	struct ask *a;
+
+	CHECK(clients_change(r->tm, id, &change, &cli, &changed, &f), &f);
+	client_done(&changed);
+	begin(r, id, NULL, &flow);
+	call_back(r, &flow, "code", &e);
+	provider_answers(provider_wait(), 500, refused); /* says nothing of the app */
+	end_wait(&e, 1);
+	assert_int_equal(provider_count(), 1);
+	begin(r, id, NULL, &flow);
+	call_back(r, &flow, "code", &e);
+	provider_answers(provider_wait(), 401, refused);
+	a = provider_wait();
+	assert_text(ask_field(a, "client_secret"), "secret-b");
+	assert_text(ask_field(a, "code"), "code");
+	provider_answers(a, 401, refused);
+	end_wait(&e, 2);
+	assert_int_equal(e.outcome, CONNECT_FAILED);
+	assert_int_equal(provider_count(), 3);
+}
+
 static void the_issuer_itself_is_welcome(void **state)
 {
 	struct rig *r = *state;
@@ -989,6 +1021,7 @@ int main(void)
 		TEST(a_verifier_is_64_unreserved_characters_never_used_twice),
 		TEST(a_refused_s256_never_becomes_plain),
 		TEST(a_code_whose_exchange_failed_is_never_sent_again),
+		TEST(a_code_is_sent_again_only_to_show_the_previous_secret),
 		TEST(the_issuer_itself_is_welcome),
 		TEST(a_code_goes_where_the_flow_was_begun_whatever_the_settings_say_now),
 		TEST(two_branches_with_one_app_and_one_redirect_uri_never_mix),
