@@ -52,8 +52,8 @@ void provider_authorize_url(
 void provider_challenge(const char *verifier, struct buf *ret);
 
 /*
- * A POST to a token endpoint: moves *form, adds the client's credentials by the provider's one
- * method. ret->url is borrowed from token_url.
+ * A POST to a token or revocation endpoint: moves *form, adds the client's credentials by the
+ * provider's one method. ret->url is borrowed from token_url.
  */
 void provider_token_request(const struct provider *p, const char *token_url, const char *client_id,
 	const struct secret *client_secret, struct buf *moved_form, uint32_t timeout_ms,

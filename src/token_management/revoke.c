@@ -127,6 +127,13 @@ static void end_here(struct revoke *x)
 	finish(x, REVOKE_DONE, NULL);
 }
 
+/* An access token without a refresh token, at a provider that ends only those: it dies by itself.
+ */
+static bool is_beyond_reach(const struct revoke *x, const struct token_response *r)
+{
+	return x->grant.refresh.bytes == NULL && strcmp(r->error, "unsupported_token_type") == 0;
+}
+
 /* RFC 7009 section 2.2: 200 also for a token it does not know. Google calls that invalid_token. */
 static bool is_over(struct revoke *x)
 {
@@ -137,7 +144,8 @@ static bool is_over(struct revoke *x)
 
 	token_reply_parse(&x->reply, &r);
 	over = is_answer && ((status >= 200 && status < 300) ||
-				    (status == 400 && strcmp(r.error, "invalid_token") == 0));
+				    (status == 400 && strcmp(r.error, "invalid_token") == 0) ||
+				    (status == 400 && is_beyond_reach(x, &r)));
 	snprintf(x->reason, sizeof(x->reason), "%s", r.reason);
 	token_response_done(&r);
 	return over;
@@ -171,24 +179,18 @@ static int prepare(struct revoke *x, struct net_request *ret, struct fault *f)
 	bool by_refresh = x->grant.refresh.bytes != NULL;
 	const char *column = by_refresh ? "refresh_token" : "access_token";
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_ACCESS_TOKEN_BYTES);
-	AUTO(secret_drop) struct secret token = {0};
+	AUTO(secret_drop) struct secret token = {0}, app_secret = {0};
+	const char *app_id;
 
 	if (p == NULL)
 		return fault_raise(f, FAULT_INPUT, "no provider is called '%s'", x->grant.provider);
 	if (grant_unseal(tm, column, x->grant.client_row,
-		    by_refresh ? &x->grant.refresh : &x->grant.access, &token, f) < 0)
+		    by_refresh ? &x->grant.refresh : &x->grant.access, &token, f) < 0 ||
+		grant_app(tm, &x->grant, &app_id, &app_secret, f) < 0)
 		return -1;
 	net_form_add(&form, "token", token.bytes, token.len);
 	net_form_add(&form, "token_type_hint", column, strlen(column));
-	*ret = (struct net_request){
-		.method = "POST",
-		.url = p->revoke_url,
-		.content_type = "application/x-www-form-urlencoded",
-		.timeout_ms = ASK_MS,
-		.max_reply_bytes = LIMIT_TOKEN_RESPONSE_BYTES,
-		.body = form,
-	};
-	form = (struct buf){0};
+	provider_token_request(p, p->revoke_url, app_id, &app_secret, &form, ASK_MS, ret);
 	return 0;
 }
 
@@ -203,6 +205,7 @@ static void ask(struct revoke *x)
 		try_later(x);
 	} else if (!work_send_begin(x->work.tm)) {
 		buf_drop(&request.body);
+		secret_drop(&request.basic);
 		snprintf(x->reason, sizeof(x->reason), "the service is stopping");
 		try_later(x);
 	} else {

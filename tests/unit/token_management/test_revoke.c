@@ -107,6 +107,56 @@ static void a_token_that_the_provider_knows_no_more_is_revoked(void **state)
 	assert_status(r, "revoked");
 }
 
+static void the_app_shows_itself_to_the_configured_address(void **state)
+{
+	struct rig *r = *state;
+	struct ask *a;
+	char *id, *secret, *hint;
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	tokens_revoke(r->tm, "b", &cli, on_end, &ended);
+	a = asked_to_revoke("first");
+	assert_string_equal(a->url, r->tm->google.revoke_url);
+	id = ask_field(a, "client_id");
+	secret = ask_field(a, "client_secret");
+	hint = ask_field(a, "token_type_hint");
+	assert_string_equal(id, "app-b");
+	assert_string_equal(secret, "secret-b");
+	assert_string_equal(hint, "refresh_token");
+	mem_free(id);
+	mem_free(secret);
+	mem_free(hint);
+	provider_answers(a, 200, "");
+	ended_wait(1);
+}
+
+static void the_body_of_a_200_means_nothing(void **state)
+{
+	struct rig *r = *state;
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	tokens_revoke(r->tm, "b", &cli, on_end, &ended);
+	provider_answers(asked_to_revoke("first"), 200, "{\"error\":\"server_error\"}");
+	ended_wait(1);
+	assert_int_equal(ended.outcome, REVOKE_DONE);
+	rig_wait_idle(r->tm);
+	assert_status(r, "revoked");
+}
+
+static void a_lone_access_token_that_cannot_be_revoked_is_no_endless_loop(void **state)
+{
+	struct rig *r = *state;
+
+	rig_connected(r, "b", "old", NULL, HOUR, HOUR);
+	tokens_revoke(r->tm, "b", &cli, on_end, &ended);
+	provider_answers(asked_to_revoke("old"), 400, "{\"error\":\"unsupported_token_type\"}");
+	ended_wait(1);
+	assert_int_equal(ended.outcome, REVOKE_DONE);
+	rig_wait_idle(r->tm);
+	assert_status(r, "revoked");
+	assert_int_equal(provider_count(), 1);
+}
+
 static void an_outage_leaves_it_revoking_and_it_is_tried_again_after_retry_after(void **state)
 {
 	struct rig *r = *state;
@@ -182,6 +232,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_refresh_token_is_revoked_at_the_provider_and_then_here),
 		TEST(a_token_that_the_provider_knows_no_more_is_revoked),
+		TEST(the_app_shows_itself_to_the_configured_address),
+		TEST(the_body_of_a_200_means_nothing),
+		TEST(a_lone_access_token_that_cannot_be_revoked_is_no_endless_loop),
 		TEST(an_outage_leaves_it_revoking_and_it_is_tried_again_after_retry_after),
 		TEST(what_a_process_could_not_end_the_next_one_does),
 		TEST(a_new_consent_is_not_undone_by_an_old_revocation),
