@@ -93,13 +93,28 @@ static void tls_start(struct tls_server *s, const char *names)
 	close(ends[0]);
 }
 
-static void tls_stop(struct tls_server *s)
+/* Teardown, so that it also ends when the test fails. */
+static int tls_stop(void **state)
 {
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
+	struct tls_server *s = *state;
+
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+	}
 	unlink(s->cert);
 	unlink(s->key);
 	rmdir(s->folder);
+	return 0;
+}
+
+static int tls_none(void **state)
+{
+	static struct tls_server server;
+
+	server = (struct tls_server){0};
+	*state = &server;
+	return 0;
 }
 
 /* What a GET to `host` at the server ends as, when only ca_file's certificates are trusted. */
@@ -130,32 +145,30 @@ static enum net_result get(const struct tls_server *s, const char *host, const c
 
 static void a_certificate_that_nobody_vouches_for_ends_the_connection(void **state)
 {
-	struct tls_server s;
+	struct tls_server *s = *state;
 
-	(void)state;
-	tls_start(&s, "IP:127.0.0.1,DNS:localhost");
-	assert_int_equal(get(&s, "127.0.0.1", s.cert), NET_ANSWERED);
-	assert_int_equal(get(&s, "localhost", s.cert), NET_ANSWERED);
-	assert_int_equal(get(&s, "127.0.0.1", NULL), NET_UNREACHABLE); /* the system's */
-	tls_stop(&s);
+	tls_start(s, "IP:127.0.0.1,DNS:localhost");
+	assert_int_equal(get(s, "127.0.0.1", s->cert), NET_ANSWERED);
+	assert_int_equal(get(s, "localhost", s->cert), NET_ANSWERED);
+	assert_int_equal(get(s, "127.0.0.1", NULL), NET_UNREACHABLE); /* the system's */
 }
 
 static void a_certificate_for_another_host_ends_the_connection(void **state)
 {
-	struct tls_server s;
+	struct tls_server *s = *state;
 
-	(void)state;
-	tls_start(&s, "DNS:oauth2.example");
-	assert_int_equal(get(&s, "127.0.0.1", s.cert), NET_UNREACHABLE);
-	assert_int_equal(get(&s, "localhost", s.cert), NET_UNREACHABLE);
-	tls_stop(&s);
+	tls_start(s, "DNS:oauth2.example");
+	assert_int_equal(get(s, "127.0.0.1", s->cert), NET_UNREACHABLE);
+	assert_int_equal(get(s, "localhost", s->cert), NET_UNREACHABLE);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tls_none, tls_stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_certificate_that_nobody_vouches_for_ends_the_connection),
-		cmocka_unit_test(a_certificate_for_another_host_ends_the_connection),
+		TEST(a_certificate_that_nobody_vouches_for_ends_the_connection),
+		TEST(a_certificate_for_another_host_ends_the_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
