@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "api/path.h"
+#include "api/problem.h"
+#include "api/revoking.h"
 #include "api/route.h"
 #include "api/scope.h"
 #include "base/text.h"
@@ -283,31 +285,89 @@ static const char *what_lives_on(const struct client *c)
 		strcmp(c->status, "pending") == 0)
 		return NULL;
 	return "The grant at Google lives on: it can be taken back in the Google account "
-	       "(myaccount.google.com/permissions). Next time revoke before deleting.";
+	       "(myaccount.google.com/permissions). Next time delete with revoke=true.";
+}
+
+static void say_deleted(struct request *req, int64_t id, const char *branch_id, const char *warning)
+{
+	struct json_out out = answer_json(req);
+
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", "Client deleted successfully");
+	json_add_int(&out, "client_id", id);
+	json_add_text(&out, "branch_identifier", branch_id);
+	json_add_text(&out, "warning", warning);
+	json_close(&out, '}');
+}
+
+static void say_revoked(struct request *req, const struct revoke_result *r)
+{
+	struct json_out out = answer_json(req);
+
+	revoking_write(req, &out, r,
+		r->is_deleted
+			? "The connection was revoked and the client deleted"
+			: "The provider cannot be asked at the moment; revoking is tried until "
+			  "it is done, and no token is handed out meanwhile. The client was not "
+			  "deleted: delete it again when its status is revoked");
+	json_add_text(&out, "branch_identifier", r->branch_id);
+	json_add_bool(&out, "deleted", r->is_deleted);
+	json_close(&out, '}');
+}
+
+static void on_revoked(void *arg, const struct revoke_result *r)
+{
+	struct request *req = arg;
+
+	switch (r->outcome) {
+	case REVOKE_DONE:
+		if (!r->is_deleted)
+			problem_say(req, 409,
+				"The grant was revoked, but the client was connected again or "
+				"deleted meanwhile, so nothing was deleted here: look at it and "
+				"try again");
+		else
+			say_revoked(req, r);
+		break;
+	case REVOKE_WAITS:
+		say_revoked(req, r);
+		break;
+	case REVOKE_UNKNOWN:
+		problem_say(req, 404, NOT_FOUND);
+		break;
+	case REVOKE_NOTHING:
+		say_deleted(req, r->client_row, r->branch_id, NULL);
+		break;
+	case REVOKE_SHARED:
+		revoking_say_shared(req, r);
+		break;
+	case REVOKE_FAILED:
+		request_fail(req, r->fault);
+		return;
+	}
+	request_finish(req);
 }
 
 static int delete_client(struct request *req, struct fault *f)
 {
-	const char *revoke = request_query(req, "revoke");
+	const bool revokes = request_query_flag(req, "revoke");
+	const bool force = request_query_flag(req, "force");
 	AUTO(client_done) struct client c = {0};
 
-	if (revoke && strcmp(revoke, "false") != 0)
-		request_error(req, "query", "revoke",
-			"is not available in this version: leave it out, and revoke first by POST "
-			"/token-management/tokens/{branch_id}/revoke");
+	if (force && !revokes)
+		request_error(req, "query", "force", "does nothing without revoke=true");
 	if (request_check(req, f) < 0 || find_client(req, &c, f) < 0)
 		return -1;
 	const struct actor who = request_actor(req);
+	if (revokes) {
+		const struct revoke_wish wish = {
+			.branch_id = c.branch_id, .who = &who, .force = force, .deletes = true};
+		tokens_revoke(request_tokens(req), &wish, on_revoked, req);
+		return REQUEST_PENDING;
+	}
 	if (clients_delete(request_tokens(req), c.id, &who, f) < 0)
 		return -1;
-
-	struct json_out out = answer_json(req);
-	json_add_bool(&out, "success", true);
-	json_add_text(&out, "message", "Client deleted successfully");
-	json_add_int(&out, "client_id", c.id);
-	json_add_text(&out, "branch_identifier", c.branch_id);
-	json_add_text(&out, "warning", what_lives_on(&c));
-	json_close(&out, '}');
+	say_deleted(req, c.id, c.branch_id, what_lives_on(&c));
 	return 0;
 }
 
@@ -342,7 +402,9 @@ const struct route client_routes[] = {
 	{"PATCH", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, change_client,
 		NULL, "Change a branch: the app's secret, addresses, names, on or off"},
 	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client,
-		NULL, "Forget a branch and its tokens"},
+		NULL,
+		"Forget a branch and its tokens; with revoke=true the provider ends its grant "
+		"first"},
 	{"POST", "/token-management/clients/{id}/connect-link", KEY_CLIENTS_WRITE, ROUTE_WORKER,
 		make_connect_link, NULL,
 		"A one-time link by which a branch manager connects without a key"},

@@ -8,6 +8,7 @@
 
 #include "api/path.h"
 #include "api/problem.h"
+#include "api/revoking.h"
 #include "api/route.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -213,23 +214,15 @@ static int refresh_token(struct request *req, struct fault *f)
 
 static void say_revoked(struct request *req, const struct revoke_result *r)
 {
-	const bool is_done = r->outcome == REVOKE_DONE;
 	struct json_out out = answer_json(req);
 
-	req->answer.status = is_done ? 200 : 202;
-	json_add_bool(&out, "success", true);
-	json_add_text(&out, "message",
-		is_done ? "The connection was revoked"
+	revoking_write(req, &out, r,
+		r->outcome == REVOKE_DONE
+			? "The connection was revoked"
 			: "The provider cannot be asked at the moment; this is tried until it is "
 			  "done, and no token is handed out meanwhile");
-	json_add_int(&out, "client_id", r->client_row);
-	json_add_text(&out, "branch_id", request_param(req, "branch_id"));
-	json_add_text(&out, "status", is_done ? "revoked" : "revoking");
-	if (!is_done)
-		json_add_text(&out, "status_reason", r->reason);
+	json_add_text(&out, "branch_id", r->branch_id);
 	json_close(&out, '}');
-	if (!is_done)
-		problem_retry_after(req, r->retry_after_ms);
 }
 
 static void on_revoked(void *arg, const struct revoke_result *r)
@@ -248,6 +241,9 @@ static void on_revoked(void *arg, const struct revoke_result *r)
 		problem_say(
 			req, 409, "This branch was never connected: there is nothing to revoke");
 		break;
+	case REVOKE_SHARED:
+		revoking_say_shared(req, r);
+		break;
 	case REVOKE_FAILED:
 		request_fail(req, r->fault);
 		return;
@@ -259,12 +255,19 @@ static int revoke_token(struct request *req, struct fault *f)
 {
 	const char *branch_id = request_param(req, "branch_id");
 	const struct actor who = request_actor(req);
+	const struct revoke_wish wish = {
+		.branch_id = branch_id,
+		.who = &who,
+		.force = request_query_flag(req, "force"),
+	};
 
+	if (request_check(req, f) < 0)
+		return -1;
 	if (strlen(branch_id) > LIMIT_BRANCH_ID_BYTES || request_sees(req, branch_id, "", f) < 0) {
 		say_unknown(req, branch_id);
 		return 0;
 	}
-	tokens_revoke(request_tokens(req), branch_id, &who, on_revoked, req);
+	tokens_revoke(request_tokens(req), &wish, on_revoked, req);
 	return REQUEST_PENDING;
 }
 

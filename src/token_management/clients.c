@@ -393,44 +393,45 @@ int clients_list(struct token_management *tm, const struct client_filter *filter
 
 /* ---- deleting ---- */
 
-struct deleting {
-	const struct actor *who;
-	int64_t id;
-	char branch_id[LIMIT_BRANCH_ID_BYTES + 1];
-};
-
 static int read_branch(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
 {
-	struct deleting *x = arg;
+	struct client_deletion *d = arg;
 
 	(void)n_cols;
 	(void)f;
-	snprintf(x->branch_id, sizeof(x->branch_id), "%s", db_get_text(&cols[0]));
+	snprintf(d->branch_id, sizeof(d->branch_id), "%s", db_get_text(&cols[0]));
 	return 0;
+}
+
+int client_delete(struct db *db, struct client_deletion *d, struct fault *f)
+{
+	d->branch_id[0] = '\0';
+	if (db_read(db,
+		    "DELETE FROM clients WHERE id = $1"
+		    " AND (CAST($2 AS TEXT) IS NULL OR status = $2) RETURNING branch_id",
+		    read_branch, d, f, db_int(d->client_row), db_text(d->only_status)) < 0)
+		return -1;
+	if (d->branch_id[0] == '\0')
+		return 1;
+	if (audit_write(db, d->who, "client.deleted", d->branch_id, NULL, f) < 0)
+		return -1;
+	return store_note_change(db, CHANGE_CLIENT, d->branch_id, f);
 }
 
 static int delete_body(struct db *db, void *arg, struct fault *f)
 {
-	struct deleting *x = arg;
+	int result = client_delete(db, arg, f);
 
-	x->branch_id[0] = '\0';
-	if (db_read(db, "DELETE FROM clients WHERE id = $1 RETURNING branch_id", read_branch, x, f,
-		    db_int(x->id)) < 0)
-		return -1;
-	if (x->branch_id[0] == '\0')
-		return fault_raise(f, FAULT_MISSING, "Client not found");
-	if (audit_write(db, x->who, "client.deleted", x->branch_id, NULL, f) < 0)
-		return -1;
-	return store_note_change(db, CHANGE_CLIENT, x->branch_id, f);
+	return result == 1 ? fault_raise(f, FAULT_MISSING, "Client not found") : result;
 }
 
 int clients_delete(
 	struct token_management *tm, int64_t id, const struct actor *who, struct fault *f)
 {
-	struct deleting x = {.who = who, .id = id};
+	struct client_deletion d = {.who = who, .client_row = id};
 
-	if (store_transact(tm->store, delete_body, &x, f) < 0)
+	if (store_transact(tm->store, delete_body, &d, f) < 0)
 		return -1;
-	slots_forget(tm, x.branch_id);
+	slots_forget(tm, d.branch_id);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/rand.h"
+#include "core/limits.h"
 #include "token_management/due.h"
 #include "token_management/keys.h"
 #include "token_management/provider.h"
@@ -38,6 +39,15 @@ struct token_management {
 /* Kinds of the change feed. ref: the branch id; for keys the key's id. */
 #define CHANGE_CLIENT "client"
 #define CHANGE_KEY "key"
+
+struct client_deletion {
+	const struct actor *who;
+	int64_t client_row;
+	const char *only_status;                   /* NULL: whatever it is */
+	char branch_id[LIMIT_BRANCH_ID_BYTES + 1]; /* out: whose memory is to be forgotten then */
+};
+/* Inside a transaction. 0: deleted, audited, noted; 1: no such client in that state. */
+MUST_CHECK int client_delete(struct db *db, struct client_deletion *d, struct fault *f);
 
 /* The provider of a client row; NULL: no such record. Borrowed. */
 const struct provider *provider_find(const struct token_management *tm, const char *name);

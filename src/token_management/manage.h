@@ -33,22 +33,43 @@ enum revoke_outcome {
 	REVOKE_WAITS,   /* the provider could not be asked: `revoking`, tried until it is done */
 	REVOKE_UNKNOWN, /* no such branch */
 	REVOKE_NOTHING, /* never connected: there is no grant to end */
+	REVOKE_SHARED,  /* nothing was done: others would lose their grants with it */
 	REVOKE_FAILED,  /* the database failed; the fault says how */
 };
 struct revoke_result { /* borrowed for the call */
 	enum revoke_outcome outcome;
 	int64_t client_row;
+	const char *branch_id;
+	bool is_deleted;
+	/*
+	 * The siblings: other connected branches of the same provider, OAuth project and account.
+	 * REVOKE_SHARED: the first of them by name, and how many there are in all. REVOKE_DONE: how
+	 * many lost their grants with it and need to be reconnected.
+	 */
+	const char *const *siblings;
+	size_t n_siblings;
+	int64_t siblings_total;
 	uint32_t retry_after_ms;   /* REVOKE_WAITS */
 	const char *reason;        /* REVOKE_WAITS: words for people */
 	const struct fault *fault; /* REVOKE_FAILED */
 };
 typedef void revoke_done_fn(void *arg, const struct revoke_result *result);
+struct revoke_wish { /* borrowed */
+	const char *branch_id;
+	const struct actor *who; /* its texts until done */
+	bool force;              /* even if others lose their grants with it */
+	/*
+	 * Deletes the client when the grant is ended, or there is none. Not after REVOKE_WAITS: the
+	 * client stays, to be deleted when it is `revoked`.
+	 */
+	bool deletes;
+};
 /*
- * Ends a grant at the provider (RFC 7009, by the refresh token), then here. From the call on no
- * token of the branch is handed out. who is borrowed until done, which is called exactly once, on a
- * worker, maybe inside. A new consent meanwhile wins.
+ * Ends a grant at the provider (RFC 7009, by the refresh token), then here, then those of its
+ * siblings here. From the call on no token of the branch is handed out. done is called exactly
+ * once, on a worker, maybe inside. A new consent meanwhile wins.
  */
-void tokens_revoke(struct token_management *tm, const char *branch_id, const struct actor *who,
+void tokens_revoke(struct token_management *tm, const struct revoke_wish *wish,
 	revoke_done_fn *done, void *arg);
 
 struct audit_filter {                           /* borrowed */

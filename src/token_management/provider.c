@@ -28,6 +28,7 @@ void provider_google(const struct settings *s, struct provider *ret)
 		.extra = google_extra,
 		.n_extra = ARRAY_LEN(google_extra),
 		.auth = PROVIDER_AUTH_BODY,
+		.revokes_project = true,
 		.assumed_lifetime_ms = 3600 * 1000,
 		.max_lifetime_ms = 24 * 3600 * 1000,
 	};

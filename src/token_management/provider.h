@@ -22,6 +22,9 @@ struct provider {                 /* all borrowed */
 	const char *issuer;       /* what `iss` must be, byte for byte (RFC 9207) */
 	const char *issuer_alias; /* what the ID token may say instead; NULL: nothing */
 	bool sends_iss;           /* a callback without `iss` is refused (RFC 9207 section 2.4) */
+	/* Revoking one grant ends all of that account in the client's project, which is the client
+	 * id up to the first '-'. Else: all of that account with the same client id. */
+	bool revokes_project;
 	const char *auth_url, *token_url, *revoke_url;
 	const char *scopes;                 /* asked for; blank-separated */
 	const char *required_scopes;        /* without these a connection is useless */

@@ -17,6 +17,7 @@
 #include "store/store.h"
 #include "token_management/grant.h"
 #include "token_management/internal.h"
+#include "token_management/siblings.h"
 
 #define ASK_MS 20000
 #define WAIT_LEAST_MS 1000
@@ -31,10 +32,15 @@ struct revoke {
 	struct actor who;
 	revoke_done_fn *done; /* NULL: answered already, or nobody waits */
 	void *arg;
+	bool force, deletes;
 	bool repeats; /* this one tries again; another one does for whoever asks beside it */
 	unsigned attempt;
 	struct grant grant;
 	enum revoke_outcome outcome;
+	struct siblings siblings; /* REVOKE_SHARED */
+	bool is_deleted;
+	int64_t asked_at_ms; /* 0: there was nothing to ask with */
+	int64_t siblings_ended;
 	struct token_reply reply;
 	char reason[200];
 	int64_t wait_ms;
@@ -44,9 +50,15 @@ struct revoke {
 
 static void say(struct revoke *x, enum revoke_outcome outcome, const struct fault *f)
 {
+	const bool is_shared = outcome == REVOKE_SHARED;
 	const struct revoke_result result = {
 		.outcome = outcome,
 		.client_row = x->grant.client_row,
+		.branch_id = x->branch_id,
+		.is_deleted = x->is_deleted,
+		.siblings = (const char *const *)x->siblings.branches,
+		.n_siblings = x->siblings.n,
+		.siblings_total = is_shared ? x->siblings.total : x->siblings_ended,
 		.retry_after_ms = (uint32_t)x->wait_ms,
 		.reason = x->reason,
 		.fault = f,
@@ -63,6 +75,7 @@ static void finish(struct revoke *x, enum revoke_outcome outcome, const struct f
 	say(x, outcome, f);
 	work_end(&x->work);
 	grant_done(&x->grant);
+	siblings_done(&x->siblings);
 	buf_drop(&x->reply.body);
 	mem_free(x);
 }
@@ -90,10 +103,27 @@ static void try_later(struct revoke *x)
 	}
 	say(x, REVOKE_WAITS, NULL);
 	x->who = service; /* the caller's name went with the caller */
+	x->deletes = false;
 	work_later(&x->work, x->wait_ms, step_begin);
 }
 
 /* ---- after the answer ---- */
+
+/* The client's row goes too, when that was asked for: from this state, or from any (NULL). */
+static int delete_if_asked(
+	struct db *db, struct revoke *x, const char *only_status, struct fault *f)
+{
+	struct client_deletion d = {
+		.who = &x->who, .client_row = x->grant.client_row, .only_status = only_status};
+	int result;
+
+	x->is_deleted = false;
+	if (!x->deletes)
+		return 0;
+	result = client_delete(db, &d, f);
+	x->is_deleted = result == 0;
+	return result < 0 ? -1 : 0;
+}
 
 static int end_body(struct db *db, void *arg, struct fault *f)
 {
@@ -110,14 +140,39 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 		    " AND (SELECT status FROM clients WHERE id = $1) = 'revoking'",
 		    &changed, f, db_int(x->grant.client_row), db_int(clock_wall_ms())) < 0)
 		return -1;
-	return changed == 0 || state_move(db, &move, f) >= 0 ? 0 : -1;
+	if (changed > 0 && state_move(db, &move, f) < 0)
+		return -1;
+	return delete_if_asked(db, x, state_name(STATE_REVOKED), f);
+}
+
+/* Before our own state moves on, which ends the retries. */
+static int end_siblings(struct revoke *x, struct fault *f)
+{
+	const struct provider *p = provider_find(x->work.tm, x->grant.provider);
+	long status = x->reply.status;
+	struct siblings_fate fate = {
+		/* Elsewhere 2xx says less: the token may have been unknown, or ended alone. */
+		.is_ended_now = p != NULL && p->revokes_project && status >= 200 && status < 300,
+		.asked_at_ms = x->asked_at_ms,
+		.who = &x->who,
+	};
+	int result;
+
+	if (x->asked_at_ms == 0)
+		return 0;
+	result = siblings_end(x->work.tm, &x->grant, &fate, f);
+	x->siblings_ended += fate.n_ended;
+	if (fate.n_ended + fate.n_doubted > 0)
+		log_event(LOG_WARN, "grant.siblings_ended", F_STR("branch", x->branch_id),
+			F_INT("siblings", fate.n_ended), F_INT("doubted", fate.n_doubted));
+	return result;
 }
 
 static void end_here(struct revoke *x)
 {
 	struct fault f = {0};
 
-	if (store_transact(x->work.tm->store, end_body, x, &f) < 0) {
+	if (end_siblings(x, &f) < 0 || store_transact(x->work.tm->store, end_body, x, &f) < 0) {
 		snprintf(x->reason, sizeof(x->reason), "the database failed: %.150s", f.text);
 		try_later(x);
 		return;
@@ -209,9 +264,23 @@ static void ask(struct revoke *x)
 		snprintf(x->reason, sizeof(x->reason), "the service is stopping");
 		try_later(x);
 	} else {
+		x->asked_at_ms = clock_wall_ms();
 		net_send(x->work.tm->net, &request, on_reply, x);
 		work_send_end(x->work.tm);
 	}
+}
+
+/* Nobody loses a grant unheard. What is being revoked already was agreed to. */
+static int look_for_siblings(struct db *db, struct revoke *x, struct fault *f)
+{
+	siblings_done(&x->siblings);
+	if (x->force || x->grant.state == STATE_REVOKING)
+		return 0;
+	if (siblings_find(db, x->work.tm, &x->grant, &x->siblings, f) < 0)
+		return -1;
+	if (x->siblings.total > 0)
+		x->outcome = REVOKE_SHARED;
+	return 0;
 }
 
 static int begin_body(struct db *db, void *arg, struct fault *f)
@@ -227,8 +296,14 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 		     : x->grant.state == STATE_REVOKED                         ? REVOKE_DONE
 		     : x->grant.state == STATE_PENDING || !x->grant.has_tokens ? REVOKE_NOTHING
 									       : REVOKE_WAITS;
+	if (x->outcome == REVOKE_DONE || x->outcome == REVOKE_NOTHING)
+		return delete_if_asked(db, x, NULL, f);
 	/* Of a retry: something else, a new consent, has come in between. */
 	if (x->outcome != REVOKE_WAITS || (x->attempt > 0 && x->grant.state != STATE_REVOKING))
+		return 0;
+	if (look_for_siblings(db, x, f) < 0)
+		return -1;
+	if (x->outcome == REVOKE_SHARED)
 		return 0;
 	move.client_row = x->grant.client_row;
 	moved = state_move(db, &move, f);
@@ -256,6 +331,8 @@ static void step_begin(struct work *w)
 		else
 			finish(x, REVOKE_FAILED, &f);
 	} else if (x->outcome != REVOKE_WAITS || (is_retry && x->grant.state != STATE_REVOKING)) {
+		if (x->is_deleted)
+			slots_forget(w->tm, x->branch_id);
 		finish(x, x->outcome, NULL);
 	} else {
 		slots_forget(w->tm, x->branch_id);
@@ -276,12 +353,14 @@ static struct revoke *make(struct token_management *tm, const char *branch_id)
 	return x;
 }
 
-void tokens_revoke(struct token_management *tm, const char *branch_id, const struct actor *who,
+void tokens_revoke(struct token_management *tm, const struct revoke_wish *wish,
 	revoke_done_fn *done, void *arg)
 {
-	struct revoke *x = make(tm, branch_id);
+	struct revoke *x = make(tm, wish->branch_id);
 
-	x->who = *who;
+	x->who = *wish->who;
+	x->force = wish->force;
+	x->deletes = wish->deletes;
 	x->done = done;
 	x->arg = arg;
 	step_begin(&x->work);

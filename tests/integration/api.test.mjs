@@ -268,7 +268,9 @@ describe('paths and queries', () => {
 		assertErrors(await service.get('/api/v1/reviews?rating=6&since=yesterday&order=odd&replied=maybe', { key }),
 			'rating', 'since', 'order', 'replied');
 		assertErrors(await service.get('/api/v1/stream/nested?job_id=x&max_wait_sec=4&emit_interval_ms=1', { key }), 'max_wait_sec', 'emit_interval_ms');
-		assertErrors(await service.request('DELETE', '/token-management/clients/1?revoke=true', { key }), 'revoke');
+		assertErrors(await service.request('DELETE', '/token-management/clients/1?revoke=perhaps', { key }), 'revoke');
+		assertErrors(await service.request('DELETE', '/token-management/clients/1?force=true', { key }), 'force');
+		assertErrors(await service.post('/token-management/tokens/nobody/revoke?force=1', undefined, { key }), 'force');
 		assertProblem(await service.get('/api/v1/stream/nested', { key }), 400, /Provide exactly one of job_id or session_id/);
 		assertProblem(await service.get('/api/v1/reviews?limit=1&limit=2', { key }), 400, /given twice/);
 		assertProblem(await service.get(`/api/v1/reviews?${'a'.repeat(5)}${Array.from({ length: 40 }, (_, i) => `&p${i}=1`).join('')}`, { key }), 400, /more than 32/);

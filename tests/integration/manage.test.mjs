@@ -91,12 +91,23 @@ describe('changing a client', () => {
 });
 
 describe('revoking', () => {
-	const revoke = (branch, as = key) => service.post(`/token-management/tokens/${branch}/revoke`, undefined, { key: as });
-	const statusOf = async (id) => (await service.get(`/token-management/clients/${id}`, { key })).json.status;
+	const revoke = (branch, as = key, query = '') => service.post(`/token-management/tokens/${branch}/revoke${query}`, undefined, { key: as });
+	const remove = (id, query = '', as = key) => service.request('DELETE', `/token-management/clients/${id}${query}`, { key: as });
+	const clientOf = async (id) => (await service.get(`/token-management/clients/${id}`, { key })).json;
+	const statusOf = async (id) => (await clientOf(id)).status;
+	// An app of a Google project: branches of two projects share nothing.
+	const app = async (project, name = 'app') => {
+		const id = `${project}-${name}.apps.googleusercontent.com`;
+		await google.control('POST', '/clients', { client_id: id, client_secrets: ['s'],
+			redirect_uris: [`${service.url}/token-management/auth/callback`] });
+		return { client_id: id, client_secret: 's' };
+	};
+	const connect = async (branch_id, project, name, account) =>
+		service.connect({ key, branch_id, ...await app(project, name), choice: { account } });
 
 	test('a_revoked_branch_is_ended_at_google_and_here_and_can_connect_again', async () => {
 		const people = await google.people();
-		const { client_id: id } = await service.connect({ key, branch_id: 'ended', choice: { account: people[0] } });
+		const { client_id: id } = await connect('ended', 'ended', 'app', people[0]);
 		const { access_token: token } = (await service.token('ended', { key })).json;
 		const answer = await revoke('ended');
 		assert.equal(answer.status, 200, answer.text);
@@ -111,7 +122,7 @@ describe('revoking', () => {
 	});
 
 	test('an_outage_leaves_it_revoking_and_a_restart_does_not_forget_it', async () => {
-		const { client_id: id } = await service.connect({ key, branch_id: 'outlasted' });
+		const { client_id: id } = await connect('outlasted', 'outlasted');
 		await google.fault({ target: 'revoke', status: 503, retry_after: 3600 });
 		const answer = await revoke('outlasted');
 		assert.equal(answer.status, 202, answer.text);
@@ -125,14 +136,93 @@ describe('revoking', () => {
 	});
 
 	test('deleting_is_not_revoking_and_says_so', async () => {
-		const remove = (id) => service.request('DELETE', `/token-management/clients/${id}`, { key });
 		const connected = await service.connect({ key, branch_id: 'deleted' });
 		assert.match((await remove(connected.client_id)).json.warning, /lives on/);
-		const revoked = await service.connect({ key, branch_id: 'deleted-after' });
+		const revoked = await connect('deleted-after', 'after');
 		assert.equal((await revoke('deleted-after')).status, 200);
 		assert.equal((await remove(revoked.client_id)).json.warning, null);
 		const pending = await service.register({ key, branch_id: 'deleted-early' });
 		assert.equal((await remove(pending.client_id)).json.warning, null);
+	});
+
+	test('siblings_of_a_shared_grant_are_named_before_it_is_revoked_and_hear_of_it_after', async () => {
+		const people = await google.people();
+		const first = await connect('family-1', 'family', 'one', people[0]);
+		const second = await connect('family-2', 'family', 'two', people[0]);
+		await connect('family-other', 'family', 'one', people[1]);
+		await connect('stranger', 'strangers', 'one', people[0]);
+		assert.equal((await service.token('family-2', { key })).status, 200);
+
+		const refused = await revoke('family-1');
+		assert.equal(refused.status, 409, refused.text);
+		assert.match(refused.headers['content-type'], /problem\+json/);
+		assert.deepEqual(refused.json.siblings, ['family-2']);
+		assert.equal(refused.json.siblings_total, 1);
+		assert.match(refused.json.detail, /Google would kill/);
+		assert.equal(await statusOf(first.client_id), 'connected');
+		const bound = await service.key('tokens:manage,clients:write,clients:read', { branches: ['family-1'] });
+		for (const answer of [await revoke('family-1', bound), await remove(first.client_id, '?revoke=true', bound)]) {
+			assert.equal(answer.status, 409, answer.text);
+			assert.deepEqual(answer.json.siblings, []);
+			assert.equal(answer.json.siblings_total, 1);
+			assert.ok(!answer.text.includes('family-2'));
+		}
+
+		const done = await revoke('family-1', bound, '?force=true');
+		assert.equal(done.status, 200, done.text);
+		assert.equal(done.json.siblings_ended, 1);
+		assert.ok(!done.text.includes('family-2'));
+		const sibling = await clientOf(second.client_id);
+		assert.equal(sibling.status, 'needs_reconnect');
+		assert.match(sibling.status_reason, /another branch.*revoked/);
+		assert.ok(!sibling.status_reason.includes('family-1'));
+		assert.equal(sibling.next_refresh_at, null);
+		assert.equal((await service.token('family-2', { key })).status, 409);
+		assert.equal((await audit({ branch_id: 'family-2', action: 'connection.needs_reconnect' })).events.length, 1);
+		for (const branch of ['family-other', 'stranger'])
+			assert.equal((await service.token(branch, { key })).status, 200, branch);
+		await service.reconnect({ key, id: second.client_id, choice: { account: people[0] } });
+		assert.equal((await service.token('family-2', { key })).status, 200);
+		assert.equal((await revoke('family-2')).status, 200, 'a revoked branch is no sibling');
+	});
+
+	test('a_delete_that_revokes_names_the_siblings_first_and_then_ends_all_of_it', async () => {
+		const people = await google.people();
+		const first = await connect('house-1', 'house', 'one', people[0]);
+		const second = await connect('house-2', 'house', 'one', people[0]);
+		const { access_token: token } = (await service.token('house-2', { key })).json;
+		const refused = await remove(first.client_id, '?revoke=true');
+		assert.equal(refused.status, 409, refused.text);
+		assert.deepEqual(refused.json.siblings, ['house-2']);
+		assert.equal(await statusOf(first.client_id), 'connected');
+		const done = await remove(first.client_id, '?revoke=true&force=true');
+		assert.equal(done.status, 200, done.text);
+		assert.equal(done.json.deleted, true);
+		assert.equal(done.json.siblings_ended, 1);
+		assert.equal((await service.get(`/token-management/clients/${first.client_id}`, { key })).status, 404);
+		assert.equal(await statusOf(second.client_id), 'needs_reconnect');
+		const there = await send('GET', `${google.url}/v1/accounts`, { headers: { authorization: `Bearer ${token}` } });
+		assert.equal(there.status, 401, 'Google still takes the sibling\'s token');
+		const alone = await connect('house-3', 'house', 'one', people[0]);
+		assert.equal((await remove(alone.client_id, '?revoke=true')).json.deleted, true);
+		const pending = await service.register({ key, branch_id: 'house-early' });
+		assert.equal((await remove(pending.client_id, '?revoke=true')).status, 200);
+	});
+
+	test('a_delete_that_cannot_revoke_keeps_the_client_and_says_what_will_happen', async () => {
+		const { client_id: id } = await connect('kept', 'kept');
+		await google.fault({ target: 'revoke', status: 503, retry_after: 1 });
+		const answer = await remove(id, '?revoke=true');
+		assert.equal(answer.status, 202, answer.text);
+		assert.equal(answer.json.status, 'revoking');
+		assert.equal(answer.json.deleted, false);
+		assert.match(answer.json.message, /delete it again when its status is revoked/);
+		assert.ok(Number(answer.headers['retry-after']) > 0);
+		assert.equal((await service.token('kept', { key })).status, 409);
+		await google.calm();
+		await eventually(async () => assert.equal(await statusOf(id), 'revoked'));
+		assert.equal((await remove(id, '?revoke=true')).json.deleted, true);
+		assert.equal((await service.get(`/token-management/clients/${id}`, { key })).status, 404);
 	});
 
 	test('what_cannot_be_revoked_says_why', async () => {

@@ -48,6 +48,8 @@ CREATE TABLE tokens (
 	updated_at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX tokens_by_due ON tokens (next_refresh_at_ms);
+-- Who shares a grant: one revocation ends all of an account.
+CREATE INDEX tokens_by_account ON tokens (google_subject, client_id) WHERE google_subject IS NOT NULL;
 
 -- A consent flow between its start and its callback. Only hashes of what the browser holds.
 CREATE TABLE connect_flows (

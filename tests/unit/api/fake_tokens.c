@@ -27,6 +27,7 @@ static const struct {
 struct token_result fake_result = {
 	.outcome = TOKEN_UNAVAILABLE, .reason = "down", .retry_after_ms = 5000};
 enum connect_outcome fake_connect_outcome = CONNECT_DONE;
+enum revoke_outcome fake_revoke_outcome = REVOKE_DONE;
 _Atomic int fake_waiting;
 struct fault fake_register_fault;
 
@@ -193,14 +194,23 @@ int audit_list(struct token_management *tm, const struct audit_filter *filter, a
 	return 0;
 }
 
-void tokens_revoke(struct token_management *tm, const char *branch_id, const struct actor *who,
+void tokens_revoke(struct token_management *tm, const struct revoke_wish *wish,
 	revoke_done_fn *done, void *arg)
 {
-	const struct revoke_result result = {.outcome = REVOKE_DONE, .client_row = 1};
+	static const char *const siblings[] = {"mine", "yours", "slow"};
+	struct revoke_result result = {
+		.outcome = wish->force ? REVOKE_DONE : fake_revoke_outcome,
+		.client_row = 1,
+		.branch_id = wish->branch_id,
+		.siblings = siblings,
+		.n_siblings = ARRAY_LEN(siblings),
+		.siblings_total = 7,
+		.retry_after_ms = 5000,
+		.reason = "down",
+	};
 
 	(void)tm;
-	(void)branch_id;
-	(void)who;
+	result.is_deleted = wish->deletes && result.outcome == REVOKE_DONE;
 	done(arg, &result);
 }
 

@@ -14,6 +14,7 @@
 
 extern struct token_result fake_result;           /* what "slow" gets */
 extern enum connect_outcome fake_connect_outcome; /* how callbacks end */
+extern enum revoke_outcome fake_revoke_outcome;   /* of a revocation without force */
 extern _Atomic int fake_waiting;                  /* callers that wait for "slow" */
 extern struct fault fake_register_fault;          /* kind set: clients_register raises it */
 

@@ -588,12 +588,45 @@ static void clients_are_registered_read_listed_and_deleted(void **state)
 	assert_problem(404, "Client not found or inactive");
 	ask("GET", "/token-management/clients/0", "rf_all", NULL);
 	assert_problem(422, "[\"path\",\"id\"]");
-	ask("DELETE", "/token-management/clients/1?revoke=true", "rf_all", NULL);
-	assert_problem(422, "not available in this version");
+	ask("DELETE", "/token-management/clients/1?revoke=perhaps", "rf_all", NULL);
+	assert_problem(422, "give true or false");
+	ask("DELETE", "/token-management/clients/1?force=true", "rf_all", NULL);
+	assert_problem(422, "without revoke=true");
 	ask("DELETE", "/token-management/clients/1", "rf_all", NULL);
 	assert_int_equal(reply.status, 200);
 	ask("POST", "/token-management/clients/1/connect-link", "rf_all", NULL);
 	assert_non_null(strstr(text(), "\"url\":\"http://localhost/login/1?ticket=t\""));
+}
+
+static void siblings_are_named_only_to_who_may_see_them(void **state)
+{
+	static const struct {
+		const char *method, *path;
+	} ways[] = {
+		{"POST", "/token-management/tokens/mine/revoke"},
+		{"DELETE", "/token-management/clients/1?revoke=true"},
+	};
+
+	(void)state;
+	fake_revoke_outcome = REVOKE_SHARED;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		ask(ways[i].method, ways[i].path, "rf_all", NULL);
+		assert_problem(409, "Google would kill their grants too");
+		assert_non_null(strstr(
+			text(), "\"siblings\":[\"mine\",\"yours\",\"slow\"],\"siblings_total\":7"));
+		ask(ways[i].method, ways[i].path, "rf_bound", NULL);
+		assert_problem(409, "7 other connected branches");
+		assert_non_null(strstr(text(), "\"siblings\":[\"mine\"],\"siblings_total\":7"));
+	}
+	ask("DELETE", "/token-management/clients/1?revoke=true&force=true", "rf_bound", NULL);
+	assert_int_equal(reply.status, 200);
+	assert_non_null(strstr(text(), "\"siblings_ended\":7"));
+	assert_non_null(strstr(text(), "\"deleted\":true"));
+	fake_revoke_outcome = REVOKE_WAITS;
+	ask("DELETE", "/token-management/clients/1?revoke=true", "rf_all", NULL);
+	assert_int_equal(reply.status, 202);
+	assert_non_null(strstr(text(), "\"deleted\":false"));
+	fake_revoke_outcome = REVOKE_DONE;
 }
 
 static void a_fault_from_inside_becomes_its_problem(void **state)
@@ -792,6 +825,7 @@ int main(void)
 		TEST(each_outcome_of_a_wait_has_its_answer),
 		TEST(a_client_that_leaves_while_it_waits_harms_nobody),
 		TEST(clients_are_registered_read_listed_and_deleted),
+		TEST(siblings_are_named_only_to_who_may_see_them),
 		TEST(a_fault_from_inside_becomes_its_problem),
 		TEST(health_tells_the_truth_and_readiness_fails_without_a_database),
 		TEST(a_login_link_leads_to_the_provider),

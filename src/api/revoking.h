@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What revoking a branch and deleting it with `revoke=true` have in common. */
+#ifndef API_REVOKING_H
+#define API_REVOKING_H
+
+#include "api/request.h"
+
+/* A query parameter that is true or false; absent is false, anything else an error. */
+bool request_query_flag(struct request *req, const char *name);
+
+/*
+ * Worker. REVOKE_SHARED: 409 with the siblings that the caller may see by name, and the count of
+ * all.
+ */
+void revoking_say_shared(struct request *req, const struct revoke_result *r);
+
+/* REVOKE_DONE, REVOKE_WAITS: the members that both answers begin with. */
+void revoking_write(struct request *req, struct json_out *out, const struct revoke_result *r,
+	const char *message);
+
+#endif
