@@ -18,25 +18,49 @@ static struct metric reads_total =
 
 /* ---- tokens ---- */
 
+/* Copies bytes and a NUL to *at, moves it behind them, and answers where they are. */
+static char *pack(char **at, const char *bytes, size_t len)
+{
+	char *begin = *at;
+
+	if (len > 0)
+		memcpy(begin, bytes, len);
+	begin[len] = '\0';
+	*at = begin + len + 1;
+	return begin;
+}
+
 static void live_token_copy(const struct live_token *from, struct live_token *ret)
 {
+	const size_t app = strlen(from->oauth_id), type = strlen(from->token_type),
+		     scope = strlen(from->scope);
+	char *at = mem_alloc(app + from->access.len + type + scope + 4);
+
 	*ret = (struct live_token){
 		.client_row = from->client_row,
-		.oauth_id = mem_text(from->oauth_id),
-		.token_type = mem_text(from->token_type),
-		.scope = mem_text(from->scope),
-		.access = secret_copy(&from->access),
 		.expires_at_ms = from->expires_at_ms,
 		.lifetime_ms = from->lifetime_ms,
+		.block = at,
 	};
+	ret->oauth_id = pack(&at, from->oauth_id, app);
+	if (secret_is_set(&from->access)) {
+		ret->access.len = from->access.len;
+		ret->access.bytes = pack(&at, from->access.bytes, from->access.len);
+	}
+	ret->token_type = pack(&at, from->token_type, type);
+	ret->scope = pack(&at, from->scope, scope);
 }
 
 void live_token_done(struct live_token *t)
 {
-	mem_free(t->oauth_id);
-	mem_free(t->token_type);
-	mem_free(t->scope);
-	secret_drop(&t->access);
+	if (t->block != NULL) {
+		mem_wipe_free(t->block);
+	} else {
+		mem_free(t->oauth_id);
+		mem_free(t->token_type);
+		mem_free(t->scope);
+		secret_drop(&t->access);
+	}
 	*t = (struct live_token){0};
 }
 
@@ -89,7 +113,6 @@ static void slot_free(struct slot *s)
 {
 	live_token_done(&s->token);
 	mem_free(s->retry_reason);
-	mem_free(s->branch_id);
 	mem_free(s);
 }
 
@@ -146,8 +169,9 @@ static struct slot *find_or_add(struct slot_shard *shard, const char *branch_id,
 
 	if (s != NULL)
 		return s;
-	s = mem_alloc(sizeof(*s));
-	s->branch_id = mem_text_n(branch_id, len);
+	s = mem_alloc(sizeof(*s) + len + 1);
+	s->branch_id = (char *)(s + 1);
+	memcpy(s->branch_id, branch_id, len);
 	s->branch_len = len;
 	s->last = &s->first;
 	map_put(&shard->slots, branch_id, len, s);

@@ -24,12 +24,17 @@
 
 struct refresh;
 
-/* A token with all that a view of it needs. */
+/*
+ * A token with all that a view of it needs. Copies, as the slots hold them, have their texts in one
+ * block, in the order of reading: with a hundred thousand branches every further place in memory is
+ * a cache miss on the hot path.
+ */
 struct live_token {
 	int64_t client_row;
 	char *oauth_id, *token_type, *scope;
 	struct secret access; /* empty: none */
 	int64_t expires_at_ms, lifetime_ms;
+	char *block; /* NULL: each text is its own */
 };
 void live_token_done(struct live_token *t);
 /* *ret borrows from all of them. */
@@ -56,17 +61,18 @@ struct waiter {
 };
 
 struct slot {
-	char *branch_id;
-	size_t branch_len;
+	/* What a read needs comes first and together. */
 	struct live_token token;
-	char expires_text[CLOCK_TEXT_SIZE];
 	int64_t expires_mono_ms; /* the same instant on the clock that does not jump */
 	int64_t retry_mono_ms;   /* a failing provider is not asked before; 0: it does not fail */
-	char *retry_reason;      /* words for people, NULL: none */
+	char expires_text[CLOCK_TEXT_SIZE];
+	bool was_read; /* by a caller, since the background refreshed it last */
+	bool has_rejected;
+	char *branch_id; /* behind the struct */
+	size_t branch_len;
+	char *retry_reason; /* words for people, NULL: none */
 	uint64_t epoch;
 	uint8_t rejected[HASH_BLAKE2B_SIZE]; /* of a token that a caller saw refused */
-	bool has_rejected;
-	bool was_read; /* by a caller, since the background refreshed it last */
 	struct waiter *first, **last;
 	struct refresh *running;
 };
