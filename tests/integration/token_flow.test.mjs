@@ -399,15 +399,13 @@ describe('when google fails', () => {
 
 describe('the process', () => {
 	test('it_drains_and_leaves_with_0_and_logs_json_lines_only', async (t) => {
-		const own = await startService({ t, simulator: google });
+		const apart = await startSimulator({ t }); // where nobody else is refreshing
+		const own = await startService({ t, simulator: apart });
 		const admin = await own.key('admin');
-		await own.connect({ key: admin, branch_id: 'drain' });
-		await google.fault({ target: 'token_refresh', latency_ms: 700 });
-		const [client] = [await own.get('/token-management/clients?q=drain', { key: admin })];
-		assert.equal(client.status, 200);
-		const id = (client.json.clients ?? client.json.items)[0].client_id;
+		const { client_id: id } = await own.connect({ key: admin, branch_id: 'drain' });
+		await apart.fault({ target: 'token_refresh', latency_ms: 700 });
 		const slow = own.post('/token-management/tokens/refresh', { client_id: id }, { key: admin });
-		await eventually(async () => assert.ok((await google.counts()).in_flight >= 1));
+		await eventually(async () => assert.ok((await apart.counts()).in_flight >= 1));
 		const stopped = own.stop();
 		assert.equal((await slow).status, 200, 'a request under way was not answered');
 		await stopped;
