@@ -136,6 +136,36 @@ build_packages() {
 	printf '%s\n' "${packages[@]}"
 }
 
+# ---- packages of Node ----
+
+# What package-lock.json names is installed when that file is another than it was at the last time, so that
+# a second start needs no network.
+node_modules_are_current() {
+	[ "$(cat node_modules/.installed 2>/dev/null)" = "$(sha256sum <package-lock.json)" ]
+}
+
+# Prints the Debian packages that installing them takes.
+node_packages() {
+	node_is_recent || printf 'nodejs\n'
+	node_modules_are_current || has npm || printf 'npm\n'
+}
+
+install_node_modules() {
+	npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 && sha256sum <package-lock.json >node_modules/.installed
+}
+
+# ensure_node_modules "words": after ensure, with what node_packages printed.
+ensure_node_modules() {
+	node_modules_are_current && return 0
+	has npm || die "npm is missing; it installs $1. Install it with this system's own means, then start again."
+	step node-modules "installing $1" install_node_modules && return 0
+	if grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|network' "$log_dir/node-modules.log"; then
+		die "npm cannot reach its package server: this machine seems to be offline. (Its words: $log_dir/node-modules.log)"
+	fi
+	show_log node-modules 5
+	die "npm could not install $1. (All it said: $log_dir/node-modules.log)"
+}
+
 # ---- building ----
 
 # True when version $1 is at least $2.
