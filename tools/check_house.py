@@ -17,18 +17,19 @@ from pathlib import Path
 # ---- the tables ----
 
 ALL = {'base', 'core', 'vault', 'net', 'store', 'token_management', 'review_fetcher', 'sink', 'console',
-       'api', 'cli'}
+       'events', 'api', 'cli'}
 MAY_INCLUDE = {
     'base': set(),
     'core': {'base'},
     'vault': {'base'},
     'net': {'base', 'core'},
     'store': {'base', 'core'},
-    'sink': {'base', 'core'},
+    'sink': {'base', 'core', 'events', 'net', 'store'},
     'console': {'base'},
-    'token_management': {'base', 'core', 'net', 'store', 'vault'},
-    'review_fetcher': {'base', 'core', 'net', 'store', 'sink', 'token_management'},
-    'api': {'base', 'core', 'token_management', 'review_fetcher', 'console'},
+    'events': {'base', 'core', 'store'},
+    'token_management': {'base', 'core', 'events', 'net', 'store', 'vault'},
+    'review_fetcher': {'base', 'core', 'events', 'net', 'store', 'sink', 'token_management'},
+    'api': {'base', 'core', 'events', 'token_management', 'review_fetcher', 'console'},
     'cli': ALL,
     'main': ALL,
     'simulator': {'base', 'core'},
@@ -93,6 +94,12 @@ NO_OUTSIDE_USER = {
     'hash_stable': 'jitter that survives restarts',
     'secret_equal': 'the only way secrets may be compared, so that nobody writes another',
     'json_int': 'the getters are one set', 'json_flag': 'the getters are one set',
+    'event_consumer_claim': 'for deliverers', 'event_consumer_advance': 'for deliverers',
+    'event_consumer_init': 'for deliverers', 'event_consumer_release': 'for deliverers',
+    'event_filter_lets': 'for the feed', 'events_read': 'for the feed', 'events_end': 'for the feed',
+    'events_order': 'for the feed', 'events_purge': 'for the feed', 'event_write': 'for the feed',
+    'lease_is_held': 'for work that goes on under a lease',
+    'event_consumer_forget': 'for deliverers', 'lease_keep': 'for work that writes under a lease',
     'json_put_bool': 'the writer is one set', 'json_put_time': 'the writer is one set',
 }
 

@@ -21,6 +21,7 @@
 #include "cli/ring.h"
 #include "net/net.h"
 #include "review_fetcher/review_fetcher.h"
+#include "store/store_lease.h"
 #include "token_management/token_management.h"
 #include "vault/vault.h"
 
@@ -133,6 +134,10 @@ static int start_store(struct service *s, unsigned workers, struct fault *f)
 			": run \"review-fetcher migrate up\" first",
 			v.database, v.binary);
 	if (bring_up(s->store, &v, &applied, f) < 0)
+		return -1;
+	/* Alone, it need not wait for the leases of the process before it to run out. */
+	if (strncmp(s->settings->database_url, "sqlite:", 7) == 0 &&
+		lease_give_all(s->store, f) < 0)
 		return -1;
 	if (applied > 0)
 		log_event(LOG_INFO, "schema.migrated", F_INT("from", v.database),

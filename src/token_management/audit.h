@@ -15,4 +15,8 @@ extern const struct actor audit_service;
 MUST_CHECK int audit_write(struct db *db, const struct actor *who, const char *action,
 	const char *branch_id, const char *detail, struct fault *f);
 
+/* The same; *ret_id is the row, which no other action ever has. */
+MUST_CHECK int audit_write_row(struct db *db, const struct actor *who, const char *action,
+	const char *branch_id, const char *detail, int64_t *ret_id, struct fault *f);
+
 #endif

@@ -20,6 +20,7 @@ struct changing {
 	const struct client_change *change;
 	const struct actor *who;
 	struct grant now;
+	bool switches; /* on or off, and was not so before */
 };
 
 static int check_change(const struct client_change *c, struct fault *f)
@@ -92,11 +93,35 @@ static int put_fields(struct db *db, const struct changing *x, struct fault *f)
 		"UPDATE clients SET redirect_uri = COALESCE($2, redirect_uri),"
 		" workspace_email = COALESCE($3, workspace_email),"
 		" workspace_name = COALESCE($4, workspace_name),"
-		" is_active = COALESCE($5, is_active), updated_at_ms = $6 WHERE id = $1",
+		" updated_at_ms = $5 WHERE id = $1",
 		NULL, f, db_int(x->id), db_text(c->redirect_uri), db_text(c->workspace_email),
-		db_text(c->workspace_name),
-		db_int_or_null(c->is_active != NULL && *c->is_active, c->is_active != NULL),
-		db_int(clock_wall_ms()));
+		db_text(c->workspace_name), db_int(clock_wall_ms()));
+}
+
+/* By the row's answer: of two who switch it off at once, one did. */
+static int put_active(struct db *db, struct changing *x, struct fault *f)
+{
+	int64_t changed;
+
+	x->switches = false;
+	if (x->change->is_active == NULL)
+		return 0;
+	if (db_exec(db, "UPDATE clients SET is_active = $2 WHERE id = $1 AND is_active <> $2",
+		    &changed, f, db_int(x->id), db_int(*x->change->is_active ? 1 : 0)) < 0)
+		return -1;
+	x->switches = changed == 1;
+	return 0;
+}
+
+static int tell_switch(struct db *db, const struct changing *x, int64_t audit_id, struct fault *f)
+{
+	const bool on = x->change->is_active != NULL && *x->change->is_active;
+	const struct state_change c = {.client_row = x->id,
+		.to = x->now.state,
+		.reason = on ? "Switched on again" : "Switched off",
+		.who = x->who};
+
+	return x->switches ? state_tell_switch(db, &c, x->now.branch_id, on, audit_id, f) : 0;
 }
 
 static int write_changed(struct db *db, const struct changing *x, struct fault *f)
@@ -104,6 +129,7 @@ static int write_changed(struct db *db, const struct changing *x, struct fault *
 	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
 	const struct client_change *c = x->change;
 	struct json_out o = JSON_OUT(&detail);
+	int64_t audit_id = 0;
 
 	json_open(&o, '{');
 	json_add_int(&o, "client", x->id);
@@ -118,7 +144,9 @@ static int write_changed(struct db *db, const struct changing *x, struct fault *
 	if (c->is_active != NULL)
 		json_add_bool(&o, "is_active", *c->is_active);
 	json_close(&o, '}');
-	if (audit_write(db, x->who, "client.changed", x->now.branch_id, buf_text(&detail), f) < 0)
+	if (audit_write_row(db, x->who, "client.changed", x->now.branch_id, buf_text(&detail),
+		    &audit_id, f) < 0 ||
+		tell_switch(db, x, audit_id, f) < 0)
 		return -1;
 	return store_note_change(db, CHANGE_CLIENT, x->now.branch_id, f);
 }
@@ -151,7 +179,7 @@ static int change_body(struct db *db, void *arg, struct fault *f)
 		return fault_raise(f, FAULT_MISSING, "Client not found");
 	if (x->change->client_secret != NULL && put_secret(db, x, f) < 0)
 		return -1;
-	if (put_fields(db, x, f) < 0 || make_due(db, x, f) < 0)
+	if (put_active(db, x, f) < 0 || put_fields(db, x, f) < 0 || make_due(db, x, f) < 0)
 		return -1;
 	return write_changed(db, x, f);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The state of a connection. Stored states move only along the table in state.c, through
- * state_move, which writes the audit row of the move. Two states are derived when a row is read:
- * `inactive` from is_active, and `expiring` from the time.
+ * state_move, which writes the move's audit row and its event connection.<state>. Two states are
+ * derived when a row is read: `inactive` from is_active, which has an event too, and `expiring`
+ * from the time, which has none.
  */
 #ifndef TOKEN_MANAGEMENT_STATE_H
 #define TOKEN_MANAGEMENT_STATE_H
@@ -37,11 +38,17 @@ struct state_change { /* borrowed */
 	const struct actor *who;
 };
 /*
- * Inside a transaction. 0: moved, audited, and noted in the change feed where others must act on
- * it; 1: was there already (the reason is brought up to date); 2: no such client. -1 FAULT_BUG for
- * a move that is not in the table.
+ * Inside a transaction. 0: moved, audited, told, and noted in the change feed where others must act
+ * on it; 1: was there already (the reason is brought up to date); 2: no such client. -1 FAULT_BUG
+ * for a move that is not in the table.
  */
 enum { STATE_MOVED, STATE_WAS_THERE, STATE_NO_CLIENT };
 MUST_CHECK int state_move(struct db *db, const struct state_change *c, struct fault *f);
+/*
+ * Inside a transaction that switched the client on or off: the event of that. c->to is the stored
+ * state, which stays; audit_id: the row that says who did it.
+ */
+MUST_CHECK int state_tell_switch(struct db *db, const struct state_change *c, const char *branch_id,
+	bool is_active, int64_t audit_id, struct fault *f);
 
 #endif
