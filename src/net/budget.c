@@ -8,38 +8,36 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-/* How far ahead of the even pace a start may be. */
-static int64_t lead_us(const struct net_budget *b)
+struct net_pace net_pace(int64_t per_minute, int64_t burst)
 {
-	return (b->burst - 1) * b->interval_us;
-}
+	struct net_pace pace;
 
-void net_budget_init(struct net_budget *b, int64_t per_minute, int64_t burst)
-{
 	per_minute = later(per_minute, 1);
-	/* rounded up: a pace that is a hair too slow keeps the promise, one that is too fast breaks
-	 * it */
-	*b = (struct net_budget){
-		.interval_us = (MINUTE_US + per_minute - 1) / per_minute,
-		.next_us = INT64_MIN / 2,
-		.paused_until_us = INT64_MIN / 2,
-		.burst = later(burst, 1),
-	};
+	burst = burst > per_minute ? per_minute : later(burst, 1);
+	/* A start that is late by the slack must not fall into the next one's minute: a minute then
+	 * has room for one interval less. */
+	pace.interval_us =
+		(MINUTE_US + NET_START_SLACK_US + per_minute - burst) / (per_minute - burst + 1);
+	pace.lead_us = (burst - 1) * pace.interval_us;
+	return pace;
 }
 
-int64_t net_budget_take(struct net_budget *b, int64_t now_ms)
+int64_t net_share_take(struct net_share *s, int64_t now_us)
 {
-	int64_t now_us = now_ms * 1000;
-	int64_t start_us = later(later(now_us, b->paused_until_us), b->next_us - lead_us(b));
+	while (s->n > 0 && s->next_us + NET_START_SLACK_US < now_us) {
+		/* many at once: a share may have lain about for long */
+		int64_t stale = (now_us - NET_START_SLACK_US - s->next_us + s->interval_us - 1) /
+				s->interval_us;
 
-	b->next_us = later(b->next_us, start_us) + b->interval_us;
-	return (start_us - now_us + 999) / 1000;
-}
-
-void net_budget_pause(struct net_budget *b, int64_t until_ms)
-{
-	b->paused_until_us = later(b->paused_until_us, until_ms * 1000);
-	/* what was saved up in the pause must not hit a provider that has just said it is too much
-	 */
-	b->next_us = later(b->next_us, b->paused_until_us + lead_us(b));
+		stale = stale < s->n ? stale : s->n;
+		s->n -= stale;
+		s->next_us += stale * s->interval_us;
+	}
+	if (s->n == 0)
+		return -1;
+	if (s->next_us > now_us)
+		return s->next_us - now_us;
+	s->n--;
+	s->next_us += s->interval_us;
+	return 0;
 }

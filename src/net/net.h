@@ -100,22 +100,25 @@ MUST_CHECK int net_url_check(
 	const char *url, enum net_url_policy policy, const char *field, struct fault *f);
 
 /*
- * An even-paced budget (GCRA): starts are spaced 60000 / per_minute ms apart; after a quiet time up
- * to `burst` of them may come at once, so that no minute sees more than per_minute + burst - 1.
- * Pure: the caller locks and gives the time (monotonic ms).
+ * An even pace (GCRA): starts are interval_us apart; after a quiet time as many may come at once as
+ * fit into lead_us. Any minute then sees at most per_minute starts, though each be late by up to
+ * NET_START_SLACK_US on its way. Pure, like all of budget.c; the times are the caller's.
  */
-struct net_budget {
-	int64_t interval_us; /* between two starts */
-	int64_t next_us;     /* when the next start is due if all so far had been evenly spaced */
-	int64_t paused_until_us; /* no start before */
-	int64_t burst;
+#define NET_START_SLACK_US 1000000
+struct net_pace {
+	int64_t interval_us, lead_us;
 };
-/* Values below 1 count as 1. */
-void net_budget_init(struct net_budget *b, int64_t per_minute, int64_t burst);
-/* Takes one start: 0 now, or how many ms to wait before it (the start is reserved). */
-int64_t net_budget_take(struct net_budget *b, int64_t now_ms);
-/* After a 429: no start before until_ms, and no burst then. Starts reserved before are not moved.
+/* Values below 1 count as 1, a burst above per_minute as that. */
+struct net_pace net_pace(int64_t per_minute, int64_t burst);
+
+/* Starts that are one's own: n of them from next_us on, each interval_us (> 0) behind the last. */
+struct net_share {
+	int64_t next_us, interval_us, n;
+};
+/*
+ * Uses one: 0 it may start now, else how many us until the next one, -1 when none is left. One that
+ * is older than the slack is lost: made up for, it would come too close to others'.
  */
-void net_budget_pause(struct net_budget *b, int64_t until_ms);
+int64_t net_share_take(struct net_share *s, int64_t now_us);
 
 #endif

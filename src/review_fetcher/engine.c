@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which jobs run here. A job is claimed by compare-and-set on its row (owner, lease, fence), so
- * that later many processes can share the table; a job whose lease has run out is anybody's.
+ * that many processes share the table; a job whose lease has run out, by the database's clock, is
+ * anybody's.
  */
 #include "review_fetcher/engine.h"
 
@@ -39,24 +40,34 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 }
 
 /* A queued job with its own token is its process's to run, as long as that process lives. */
+#define CLAIMABLE                                                                           \
+	" status IN ('queued', 'running', 'waiting') AND (COALESCE(lease_until_ms, 0) < $3" \
+	" OR (status = 'queued' AND (branch_id IS NOT NULL OR lease_owner = $1)))"
+#define CLAIM_SQL(skip)                                                                        \
+	"UPDATE jobs SET status = 'running', waiting_until_ms = NULL, lease_owner = $1,"       \
+	" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, $3)" \
+	" WHERE id = (SELECT id FROM jobs WHERE" CLAIMABLE                                     \
+	" ORDER BY created_at_ms, id LIMIT 1" skip ") AND" CLAIMABLE                           \
+	" RETURNING id, branch_id, fence, cancel_requested"
+
+/*
+ * The outer condition is what makes the claim one's own where two processes found the same row at
+ * once; skipping locked rows only spares them the meeting.
+ */
 static int claim_body(struct db *db, void *arg, struct fault *f)
 {
-	static const char sql[] =
-		"UPDATE jobs SET status = 'running', waiting_until_ms = NULL, lease_owner = $1,"
-		" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, "
-		"$3)"
-		" WHERE id = (SELECT id FROM jobs WHERE status IN ('queued', 'running', 'waiting')"
-		" AND (COALESCE(lease_until_ms, 0) < $3"
-		" OR (status = 'queued' AND (branch_id IS NOT NULL OR lease_owner = $1)))"
-		" ORDER BY created_at_ms, id LIMIT 1)"
-		" RETURNING id, branch_id, fence, cancel_requested";
+	static const char sql[] = CLAIM_SQL("");
+	static const char skip_sql[] = CLAIM_SQL(" FOR UPDATE SKIP LOCKED");
 	struct claiming *c = arg;
-	int64_t now_ms = clock_wall_ms();
+	int64_t now_us, now_ms;
 
 	mem_free(TAKE(c->claim.branch_id));
 	c->found = false;
-	return db_read(db, sql, read_claim, c, f, db_text(c->rf->owner), db_int(now_ms + LEASE_MS),
-		db_int(now_ms));
+	if (db_now_us(db, &now_us, f) < 0)
+		return -1;
+	now_ms = now_us / 1000;
+	return db_read(db, db_engine(db) == DB_POSTGRES ? skip_sql : sql, read_claim, c, f,
+		db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms));
 }
 
 static int release_body(struct db *db, void *arg, struct fault *f)
@@ -143,6 +154,29 @@ static bool claim_one(struct review_fetcher *rf)
 	return begun;
 }
 
+static int count_working(void *arg, const void *key, size_t len, void *value)
+{
+	(void)key;
+	(void)len;
+	*(size_t *)arg += ((const struct job *)value)->waiting_until_ms == 0;
+	return 0;
+}
+
+/* Lock held. A job that says it waits for quota holds no place of others: those of another project
+ * need not wait with it, and those of the same one queue at the same gate, where branches take
+ * turns. */
+static bool has_room(const struct review_fetcher *rf)
+{
+	size_t n = 0;
+
+	if (rf->stopping || rf->jobs.count >= JOBS_HELD_MOST)
+		return false;
+	if (rf->jobs.count < JOBS_AT_ONCE)
+		return true;
+	map_each(&rf->jobs, count_working, &n);
+	return n < JOBS_AT_ONCE;
+}
+
 void jobs_look(struct review_fetcher *rf)
 {
 	bool room;
@@ -156,13 +190,47 @@ void jobs_look(struct review_fetcher *rf)
 	rf->looking = true;
 	do {
 		rf->look_again = false;
-		room = !rf->stopping && rf->jobs.count < JOBS_AT_ONCE;
+		room = has_room(rf);
 		pthread_mutex_unlock(&rf->lock);
 		room = room && claim_one(rf);
 		pthread_mutex_lock(&rf->lock);
 	} while (!rf->stopping && (room || rf->look_again));
 	rf->looking = false;
 	pthread_mutex_unlock(&rf->lock);
+}
+
+struct held {
+	struct job *jobs[JOBS_HELD_MOST];
+	size_t n;
+};
+
+static int hold(void *arg, const void *key, size_t len, void *value)
+{
+	struct held *h = arg;
+	struct job *j = value;
+
+	(void)key;
+	(void)len;
+	if (h->n == ARRAY_LEN(h->jobs))
+		return 1;
+	j->refs++;
+	h->jobs[h->n++] = j;
+	return 0;
+}
+
+void jobs_show_waiting(struct review_fetcher *rf)
+{
+	struct held *h = mem_alloc(sizeof(*h));
+
+	pthread_mutex_lock(&rf->lock);
+	if (!rf->stopping)
+		map_each(&rf->jobs, hold, h);
+	pthread_mutex_unlock(&rf->lock);
+	for (size_t i = 0; i < h->n; i++) {
+		job_show_waiting(h->jobs[i]);
+		job_unref(h->jobs[i]);
+	}
+	mem_free(h);
 }
 
 /* ---- the beat ---- */
@@ -209,8 +277,11 @@ static int beat_body(struct db *db, void *arg, struct fault *f)
 	static const char queued_sql[] = "UPDATE jobs SET lease_until_ms = $2"
 					 " WHERE status = 'queued' AND lease_owner = $1";
 	struct beating *b = arg;
-	int64_t now_ms = clock_wall_ms();
+	int64_t now_us, now_ms;
 
+	if (db_now_us(db, &now_us, f) < 0)
+		return -1;
+	now_ms = now_us / 1000;
 	for (size_t i = 0; i < b->n; i++) {
 		struct holding *h = &b->jobs[i];
 

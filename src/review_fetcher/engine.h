@@ -19,52 +19,28 @@
 #include "base/rand.h"
 #include "core/limits.h"
 #include "net/net.h"
+#include "review_fetcher/gate.h"
 #include "review_fetcher/google.h"
 #include "review_fetcher/review_fetcher.h"
 
 #define WALKS_PER_JOB 4
-#define JOBS_AT_ONCE 64
+#define JOBS_AT_ONCE 64     /* that work; one that waits for quota holds no place */
+#define JOBS_HELD_MOST 512  /* with those that wait */
 #define TOKEN_JOBS_MAX 1000 /* unfinished jobs with an access token of their own */
 #define LEASE_MS 60000
 #define BEAT_MS 15000 /* how often leases are renewed and work of others is looked for */
 #define PASSES_MAX 5  /* of one listing, for whatever reason it was begun again */
 #define PASS_PAGES_MAX 100000
 #define GOOGLE_TIMEOUT_MS 30000
-#define THROTTLE_FLOOR_MS 30000 /* Google documents no Retry-After for these APIs */
-#define THROTTLE_MAX_MS 600000
-#define THROTTLES_BEFORE_DIAGNOSIS 5 /* 429s with never an answer: the project has no quota */
-#define WAIT_SHOWN_MS 5000           /* a job that waits longer says so */
+#define WAIT_SHOWN_MS 5000 /* a job that waits longer says so */
 
 struct db;
 struct job;
 struct walk;
 
-/* Wakes a task at a time; see naps.c. Lock held for all fields. */
-struct nap {
-	struct nap *prev, *next;
-	int64_t due_ms;
-	struct task *task;
-	bool on;
-};
-
-/* The queue in front of one API of one Cloud project. Lock held for all fields. */
-struct gate {
-	struct review_fetcher *rf;
-	struct net_budget budget;
-	struct walk *first, **last;
-	unsigned n_waiting, refs;
-	struct nap nap;
-	struct task task;
-	bool reserved;      /* a start is reserved for whoever is first when `task` runs */
-	unsigned throttles; /* 429s in a row */
-	bool answered;      /* Google has answered here since we started */
-	char key[160];
-};
-
 struct walk {
-	struct walk *next;      /* of the job; lock held */
-	struct walk *gate_next; /* lock held */
-	bool at_gate;           /* lock held */
+	struct walk *next; /* of the job; lock held */
+	struct seat seat;  /* lock held */
 	struct job *job;
 	int64_t id;
 	enum google_api kind;
@@ -120,33 +96,11 @@ struct review_fetcher {
 	struct task beat_task;
 };
 
-/* ---- naps.c ---- */
-void naps_init(struct review_fetcher *rf);
-/* Lock held. Submits task at due_ms (monotonic) or, when stopping, never. */
-void nap_until(struct review_fetcher *rf, struct nap *n, struct task *task, int64_t due_ms);
-/* Lock held. True when it was napping: the task is the caller's again. */
-bool nap_end(struct review_fetcher *rf, struct nap *n);
-
-/* ---- gate.c ---- */
-/* Lock held. The gate of an API and project, made when needed; give it back with gate_unref. */
-struct gate *gate_ref(struct review_fetcher *rf, enum google_api api, const char *project);
-void gate_unref(struct gate *g);
-/* Lock held. Drops gates that nobody uses and that would let a request pass at once. */
-void gates_tidy(struct review_fetcher *rf);
-void gates_free(struct review_fetcher *rf);
-/* Lock held. Queues a walk; its task is submitted when its start has come. */
-void gate_join(struct gate *g, struct walk *w, int64_t now_ms);
-/* Lock held. True when it stood in the queue and does no longer. */
-bool gate_leave(struct gate *g, struct walk *w);
-/* Lock held. How long somebody who joins now would wait. */
-int64_t gate_wait_ms(const struct gate *g, int64_t now_ms);
-/* Lock held. After a 429: nobody starts for hint_ms (-1: unknown). Answers how long that is. */
-int64_t gate_throttle(struct gate *g, int64_t hint_ms, int64_t now_ms);
-void gate_answered(struct gate *g); /* lock held */
-
 /* ---- engine.c ---- */
 /* Starts what is queued or was left behind, as long as there is room. Worker. */
 void jobs_look(struct review_fetcher *rf);
+/* job_show_waiting for all that run here: a gate was closed under them. Worker. */
+void jobs_show_waiting(struct review_fetcher *rf);
 
 /* ---- job.c ---- */
 struct job_claim { /* what the claim of a row brought */

@@ -344,7 +344,7 @@ void job_plan(struct job *j)
 static void wake(struct job *j)
 {
 	for (struct walk *w = j->walks; w; w = w->next) {
-		if (gate_leave(j->gates[w->kind], w) || nap_end(j->rf, &w->nap))
+		if (gate_leave(j->gates[w->kind], &w->seat) || nap_end(j->rf, &w->nap))
 			pool_submit(j->rf->parts.pool, &w->task);
 	}
 }
@@ -424,7 +424,7 @@ static int64_t next_start(const struct job *j, int64_t now_ms)
 	for (const struct walk *w = j->walks; w; w = w->next) {
 		int64_t due_ms = 0;
 
-		if (w->at_gate)
+		if (w->seat.on)
 			due_ms = now_ms + gate_wait_ms(j->gates[w->kind], now_ms);
 		else if (w->nap.on)
 			due_ms = w->nap.due_ms;
@@ -452,6 +452,8 @@ void job_show_waiting(struct job *j)
 	/* It only informs: when it cannot be written the job waits all the same. */
 	if (tell && store_transact(rf->parts.store, show_body, &s, &f) < 0)
 		log_event(LOG_WARN, "job.store_failed", F_STR("job", j->id), F_FAULT(&f));
+	if (tell)
+		jobs_look(rf); /* its place is another's meanwhile */
 }
 
 /* ---- life ---- */

@@ -43,10 +43,13 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 		" VALUES ($1, 'accounts', $2, 'open') ON CONFLICT DO NOTHING";
 	struct starting *s = arg;
 	const struct job_input *in = s->in;
-	int64_t now_ms = clock_wall_ms();
+	int64_t now_us, now_ms;
 	bool own = in->branch_id == NULL;
 
 	s->joined = false;
+	if (db_now_us(db, &now_us, f) < 0)
+		return -1;
+	now_ms = now_us / 1000;
 	if (db_exec(db, job_sql, NULL, f, db_text(s->id), db_text(in->branch_id), db_text(in->mode),
 		    db_text(own ? s->rf->owner : NULL), db_int_or_null(now_ms + LEASE_MS, own),
 		    db_int(now_ms)) < 0)

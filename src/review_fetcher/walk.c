@@ -174,7 +174,7 @@ static void store_page(struct walk *w)
 	outcome = walk_store_page(w, &page, &change, &f);
 	google_page_done(&page);
 	pthread_mutex_lock(&rf->lock);
-	gate_answered(w->job->gates[w->kind]);
+	gate_answered(w->job->gates[w->kind], clock_mono_ms());
 	if (outcome >= 0)
 		w->job->waiting_until_ms = 0;
 	pthread_mutex_unlock(&rf->lock);
@@ -187,6 +187,18 @@ static void end_job(struct walk *w, const char *why)
 {
 	job_fail(w->job, why);
 	leave(w);
+}
+
+static void refuse_project(struct walk *w, const char *why)
+{
+	struct job *j = w->job;
+
+	pthread_mutex_lock(&j->rf->lock);
+	gate_diagnose(j->gates[w->kind], why);
+	pthread_mutex_unlock(&j->rf->lock);
+	log_event(LOG_WARN, "google.not_approved", F_STR("job", j->id),
+		F_STR("api", google_api_name(w->kind)), F_STR("cause", why));
+	end_job(w, why);
 }
 
 static void refuse_token(struct walk *w)
@@ -230,9 +242,9 @@ static void slow_down(struct walk *w, const struct google_error *e)
 	}
 	snprintf(why, sizeof(why),
 		"Google answers 429 to every call: the Cloud project is not approved for the %s "
-		"(its quota is 0)",
+		"(its quota is 0): ask Google for access to it",
 		google_api_name(w->kind));
-	end_job(w, why);
+	refuse_project(w, why);
 }
 
 static void read_error(struct walk *w)
@@ -255,6 +267,8 @@ static void read_error(struct walk *w)
 		refuse_token(w);
 		return;
 	case GOOGLE_PROJECT_REFUSED:
+		refuse_project(w, e.text);
+		return;
 	case GOOGLE_TENANT_REFUSED:
 		end_job(w, e.text);
 		return;

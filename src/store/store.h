@@ -68,6 +68,13 @@ MUST_CHECK int db_run(struct db *db, const char *sql, const struct db_value *arg
 			1,                                                                        \
 		(each), (arg), NULL, (f))
 
+/*
+ * The time by which all processes of one database judge leases, shares and due times, in epoch
+ * microseconds: the server's clock, so that theirs may differ by minutes. On SQLite, which one
+ * process serves, that process's own.
+ */
+MUST_CHECK int db_now_us(struct db *db, int64_t *ret, struct fault *f);
+
 struct store;
 
 struct store_options {

@@ -361,6 +361,8 @@ static void answer_call(void)
 		last_call = &calls;
 	world.in_flight--;
 	world.calls_all++;
+	snprintf(world.last_token, sizeof(world.last_token), "%s", c->token);
+	snprintf(world.last_url, sizeof(world.last_url), "%s", c->url);
 	if (world.max_per_run && ++world.calls_of_token > world.max_per_run &&
 		text_equal(c->token, token_text(world.token_number))) {
 		reply.status = 401;

@@ -48,6 +48,7 @@ struct world {
 	enum token_outcome token_outcome;
 	const char *client_status; /* of every branch but "nowhere" */
 	int64_t wall_ms, mono_ms;
+	char last_token[64], last_url[512]; /* of the last call */
 	unsigned steps;
 	bool looking; /* it is the test that reads the database */
 };

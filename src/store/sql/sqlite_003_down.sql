@@ -1,0 +1,2 @@
+DROP TABLE edit_budgets;
+DROP TABLE api_budgets;
