@@ -96,8 +96,6 @@ NO_OUTSIDE_USER = {
     'json_int': 'the getters are one set', 'json_flag': 'the getters are one set',
     'event_consumer_claim': 'for deliverers', 'event_consumer_advance': 'for deliverers',
     'event_consumer_init': 'for deliverers', 'event_consumer_release': 'for deliverers',
-    'event_filter_lets': 'for the feed', 'events_read': 'for the feed', 'events_end': 'for the feed',
-    'events_order': 'for the feed', 'events_purge': 'for the feed', 'event_write': 'for the feed',
     'lease_is_held': 'for work that goes on under a lease',
     'event_consumer_forget': 'for deliverers', 'lease_keep': 'for work that writes under a lease',
     'json_put_bool': 'the writer is one set', 'json_put_time': 'the writer is one set',

@@ -10,6 +10,7 @@
 #include "core/settings.h"
 
 struct api;
+struct event_feed;
 struct review_fetcher;
 struct token_management;
 
@@ -19,6 +20,7 @@ struct api_parts { /* borrowed */
 	struct scheduler *scheduler;
 	struct token_management *token_management;
 	struct review_fetcher *review_fetcher; /* may be NULL in tests */
+	struct event_feed *events;             /* likewise */
 	/* 0 while the database answers; asked on a worker by /ready and /health. */
 	int (*check_database)(void *arg, struct fault *f);
 	void *arg;

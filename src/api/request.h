@@ -11,6 +11,8 @@
 #ifndef API_REQUEST_H
 #define API_REQUEST_H
 
+#include <stdatomic.h>
+
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/fault.h"
@@ -20,6 +22,7 @@
 #include "token_management/token_management.h"
 
 struct api;
+struct event_feed;
 struct review_fetcher;
 
 enum {
@@ -46,6 +49,12 @@ struct stream {
 	int (*fill)(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct fault *f);
 	void (*close)(struct stream *s); /* frees; worker or HTTP thread, after the last fill */
 	bool is_sse;                     /* a comment is sent after 15 s without data */
+	/*
+	 * To be called before its wait is over: set news, then arm the timer for now. The timer is
+	 * the server's, there from the first fill until close returns.
+	 */
+	_Atomic bool news;
+	struct timer *timer;
 };
 
 struct answer {
@@ -138,6 +147,7 @@ void request_fail(struct request *req, const struct fault *f);
 /* The wider world, for handlers. */
 struct token_management *request_tokens(const struct request *req);
 struct review_fetcher *request_reviews(const struct request *req);
+struct event_feed *request_events(const struct request *req); /* may be NULL in tests */
 const struct settings *request_settings(const struct request *req);
 
 #endif

@@ -38,6 +38,7 @@ static const struct route *const tables[] = {
 	job_routes,
 	review_routes,
 	nested_routes,
+	event_routes,
 };
 
 static const struct route *extra_table;

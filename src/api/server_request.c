@@ -42,6 +42,11 @@ struct token_management *request_tokens(const struct request *req)
 	return req->api->parts.token_management;
 }
 
+struct event_feed *request_events(const struct request *req)
+{
+	return req->api->parts.events;
+}
+
 struct review_fetcher *request_reviews(const struct request *req)
 {
 	return req->api->parts.review_fetcher;

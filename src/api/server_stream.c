@@ -5,8 +5,8 @@
  * costs.
  *
  * A run is at each moment in one hand: SENDING – the HTTP thread's; FILLING – a worker's; WAITING –
- * the timer's. The timer may fire late or twice (the drain moves it to now), so what it does is
- * decided by a compare-and-exchange from WAITING to FILLING.
+ * the timer's. The timer may fire late or twice (the drain moves it to now, and so do news), so
+ * what it does is decided by a compare-and-exchange from WAITING to FILLING.
  */
 #include <microhttpd.h>
 #include <string.h>
@@ -69,6 +69,10 @@ static void wait_until_due(struct stream_run *run)
 		due_ms = 0;
 	atomic_store(&run->state, RUN_WAITING);
 	scheduler_arm(api->parts.scheduler, &run->timer, due_ms);
+	/* News that came before this found nobody waiting, and its arming may be undone just now.
+	 */
+	if (atomic_load(&run->source->news))
+		scheduler_arm(api->parts.scheduler, &run->timer, 0);
 	pthread_mutex_unlock(&api->lock);
 }
 
@@ -92,6 +96,8 @@ static void run_piece(struct task *task)
 	struct stream_run *run = CONTAINER_OF(task, struct stream_run, task);
 	const int64_t now_ms = clock_mono_ms();
 
+	if (atomic_exchange(&run->source->news, false))
+		run->fill_at_ms = 0;
 	if (is_draining(run))
 		run->is_ended = true;
 	else if (run->fill_at_ms <= now_ms)
@@ -175,9 +181,10 @@ static void on_free(void *cls)
 	if (run->next)
 		run->next->prev = run->prev;
 	pthread_mutex_unlock(&api->lock);
-	/* Nothing waits now, but the timer may still be armed by the drain, or firing in vain. */
-	scheduler_disarm(api->parts.scheduler, &run->timer);
+	/* From then on nobody arms the timer for news. It may still be armed by the drain, or be
+	 * firing in vain, since nothing waits now. */
 	run->source->close(run->source);
+	scheduler_disarm(api->parts.scheduler, &run->timer);
 	buf_drop(&run->piece);
 	metric_add(&open_streams, -1);
 	mem_free(run);
@@ -195,6 +202,7 @@ struct MHD_Response *server_stream_open(struct conn *c)
 	run->heartbeat_at_ms = clock_mono_ms() + HEARTBEAT_MS;
 	run->timer.fire = on_timer;
 	run->task.run = run_piece;
+	run->source->timer = &run->timer;
 	metric_add(&open_streams, 1);
 	pthread_mutex_lock(&api->lock);
 	run->next = api->streams;

@@ -19,6 +19,7 @@
 #include "cli/command.h"
 #include "cli/process.h"
 #include "cli/ring.h"
+#include "events/events_feed.h"
 #include "net/net.h"
 #include "review_fetcher/review_fetcher.h"
 #include "store/store_lease.h"
@@ -41,6 +42,7 @@ struct service {
 	struct scheduler *scheduler;
 	struct token_management *tokens;
 	struct review_fetcher *reviews;
+	struct event_feed *events;
 	struct api *api;
 	/* The change feed: a timer submits the task, the task arms the timer. */
 	struct timer follow_timer;
@@ -180,6 +182,11 @@ static int start_parts(struct service *s, struct fault *f)
 		.check_database = check_database,
 		.arg = s};
 
+	s->events = event_feed_new(&(struct event_feed_parts){.store = s->store,
+		.pool = s->pool,
+		.scheduler = s->scheduler,
+		.retention_ms = s->settings->event_retention_ms});
+	api.events = s->events;
 	if (token_management_new(&tokens, &s->tokens, f) < 0)
 		return -1;
 	reviews.token_management = s->tokens;
@@ -203,6 +210,7 @@ static int start(struct service *s, struct fault *f)
 	if (start_parts(s, f) < 0)
 		return -1;
 	follow_start(s);
+	event_feed_start(s->events);
 	token_management_refresh_due(s->tokens);
 	return 0;
 }
@@ -215,6 +223,7 @@ static void stop(struct service *s)
 		follow_end(s);
 		api_drain(s->api, DRAIN_MS);
 	}
+	event_feed_stop(s->events);
 	if (s->reviews != NULL)
 		review_fetcher_stop(s->reviews);
 	token_management_stop(s->tokens, REFRESH_WAIT_MS);
@@ -227,6 +236,7 @@ static void stop(struct service *s)
 	pool_stop(s->pool);
 	review_fetcher_free(s->reviews);
 	token_management_free(s->tokens);
+	event_feed_free(s->events);
 	scheduler_stop(s->scheduler);
 	net_free(s->net);
 	store_close(s->store);

@@ -43,7 +43,8 @@ struct settings {
 	/* Retry */
 	int64_t retry_max_retries, retry_initial_backoff_ms, retry_max_backoff_ms;
 	double retry_backoff_multiplier;
-	/* Sinks */
+	/* Events and sinks */
+	int64_t event_retention_ms;
 	const char *kafka_bootstrap_servers; /* NULL: no Kafka */
 	const char *webhook_url;             /* NULL: none */
 	struct secret webhook_secret;

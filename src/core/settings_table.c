@@ -105,6 +105,9 @@ const struct setting settings_table[] = {
 	{retry, "RETRY_BACKOFF_MULTIPLIER", NUMBER(SETTING_DECIMAL, retry_backoff_multiplier, 1, 10),
 		.fallback = "2.0", .meaning = "Growth of the delay from one retry to the next."},
 
+	{sinks, "EVENT_RETENTION_DAYS", NUMBER(SETTING_DAYS, event_retention_ms, 1, 3650), .unit = "days",
+		.fallback = "7",
+		.meaning = "How long events are kept for who resumes a stream; four times as long for a consumer that has not taken them."},
 	{sinks, "KAFKA_BOOTSTRAP_SERVERS", TEXT(kafka_bootstrap_servers, 2048),
 		.meaning = "HOST:PORT[,…] of a Kafka cluster; not set: no Kafka."},
 	{sinks, "WEBHOOK_URL", ADDRESS(SETTING_ADDRESS, webhook_url), .secret = true,

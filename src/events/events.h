@@ -89,7 +89,7 @@ MUST_CHECK int events_order(struct store *s, struct fault *f);
 #define EVENTS_PURGE_PIECE 500
 MUST_CHECK int events_purge(struct store *s, int64_t retention_ms, struct fault *f);
 
-/* The event as a JSON object, appended: what the API, Kafka and webhooks show. */
+/* The event as a JSON object on one line, appended: what the API, Kafka and webhooks show. */
 void event_write(struct buf *ret, const struct event_row *row);
 
 #endif

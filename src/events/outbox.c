@@ -42,6 +42,7 @@ int events_add(struct db *db, const struct event *e, struct fault *f)
 void event_write(struct buf *ret, const struct event_row *row)
 {
 	struct json_out o = JSON_OUT(ret);
+	size_t from;
 
 	json_open(&o, '{');
 	json_add_text(&o, "event_id", row->event_id);
@@ -53,6 +54,12 @@ void event_write(struct buf *ret, const struct event_row *row)
 	json_add_text(&o, "location_id", row->location_id);
 	json_add_time(&o, "at", row->at_ms);
 	json_key(&o, "data");
+	from = ret->len;
 	json_put_raw(&o, row->data, strlen(row->data));
+	/* One line, whatever the writer thought pretty: inside a string they would be escaped. */
+	for (; from < ret->len; from++) {
+		if (ret->data[from] == '\n' || ret->data[from] == '\r')
+			ret->data[from] = ' ';
+	}
 	json_close(&o, '}');
 }

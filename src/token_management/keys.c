@@ -268,6 +268,19 @@ enum key_outcome keys_check(
 	return outcome;
 }
 
+bool keys_is_good(struct token_management *tm, const struct key_grant *key)
+{
+	const struct api_key *k;
+	bool is_good;
+
+	pthread_rwlock_rdlock(&tm->keys.lock);
+	k = map_get(&tm->keys.keys, key->id, strlen(key->id));
+	is_good = k != NULL && !k->is_revoked &&
+		  (k->expires_at_ms == 0 || k->expires_at_ms > clock_wall_ms());
+	pthread_rwlock_unlock(&tm->keys.lock);
+	return is_good;
+}
+
 bool keys_may_see(
 	struct token_management *tm, const struct key_grant *key, const char *branch_id, size_t len)
 {

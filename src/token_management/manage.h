@@ -88,4 +88,7 @@ typedef int audit_each_fn(void *arg, const struct audit_row *row, struct fault *
 MUST_CHECK int audit_list(struct token_management *tm, const struct audit_filter *filter,
 	audit_each_fn *each, void *arg, struct fault *f);
 
+/* HTTP. Whether a key that was good still is: for answers that last. */
+bool keys_is_good(struct token_management *tm, const struct key_grant *key);
+
 #endif

@@ -67,6 +67,12 @@ enum key_outcome keys_check(
 	return KEY_UNKNOWN;
 }
 
+bool keys_is_good(struct token_management *tm, const struct key_grant *key)
+{
+	(void)tm, (void)key;
+	return true;
+}
+
 bool keys_may_see(
 	struct token_management *tm, const struct key_grant *key, const char *branch_id, size_t len)
 {
