@@ -66,8 +66,10 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 	if (db_now_us(db, &now_us, f) < 0)
 		return -1;
 	now_ms = now_us / 1000;
-	return db_read(db, db_engine(db) == DB_POSTGRES ? skip_sql : sql, read_claim, c, f,
-		db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms));
+	if (db_read(db, db_engine(db) == DB_POSTGRES ? skip_sql : sql, read_claim, c, f,
+		    db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms)) < 0)
+		return -1;
+	return c->found ? job_tell(db, c->claim.id, f) : 0;
 }
 
 static int release_body(struct db *db, void *arg, struct fault *f)

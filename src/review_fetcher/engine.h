@@ -127,6 +127,10 @@ void job_show_waiting(struct job *j);
 void job_unref(struct job *j);
 void job_free(struct job *j); /* with its walks, whatever they wait for */
 
+/* ---- job_events.c ---- */
+/* Inside the transaction that gave the job its status: the event of that. */
+MUST_CHECK int job_tell(struct db *db, const char *id, struct fault *f);
+
 /* ---- walk.c ---- */
 /* Begins with the next page. Worker. */
 void walk_ask(struct walk *w);

@@ -111,8 +111,10 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 	if (e->gone || e->unfinished)
 		return 0;
 	judge(e);
-	return db_exec(db, end_sql, NULL, f, db_text(j->id), db_int(j->fence), db_text(e->status),
-		db_text(*e->words ? e->words : NULL), db_int(clock_wall_ms()));
+	if (db_exec(db, end_sql, NULL, f, db_text(j->id), db_int(j->fence), db_text(e->status),
+		    db_text(*e->words ? e->words : NULL), db_int(clock_wall_ms())) < 0)
+		return -1;
+	return job_tell(db, j->id, f);
 }
 
 static void run_plan(struct task *task)
@@ -409,11 +411,15 @@ struct showing {
 static int show_body(struct db *db, void *arg, struct fault *f)
 {
 	const struct showing *s = arg;
+	int64_t changed;
 
-	return db_exec(db,
-		"UPDATE jobs SET status = 'waiting', waiting_until_ms = $3"
-		" WHERE id = $1 AND fence = $2 AND finished_at_ms IS NULL",
-		NULL, f, db_text(s->job->id), db_int(s->job->fence), db_int(s->until_ms));
+	if (db_exec(db,
+		    "UPDATE jobs SET status = 'waiting', waiting_until_ms = $3"
+		    " WHERE id = $1 AND fence = $2 AND finished_at_ms IS NULL",
+		    &changed, f, db_text(s->job->id), db_int(s->job->fence),
+		    db_int(s->until_ms)) < 0)
+		return -1;
+	return changed == 1 ? job_tell(db, s->job->id, f) : 0;
 }
 
 /* Lock held. When the first of the job's walks goes on (monotonic); 0: one is at work. */

@@ -59,7 +59,9 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	if (s->joined)
 		return 0;
-	return db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1));
+	if (db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1)) < 0)
+		return -1;
+	return job_tell(db, s->id, f);
 }
 
 /* A branch that cannot get a token would only make a job that fails. */
@@ -219,7 +221,7 @@ static int cancel_body(struct db *db, void *arg, struct fault *f)
 		db_exec(db, live_sql, &live, f, db_text(a->id)) < 0)
 		return -1;
 	if (queued || live)
-		return 0;
+		return queued ? job_tell(db, a->id, f) : 0;
 	if (read_body(db, a, f) < 0)
 		return -1;
 	if (!a->r.found)
