@@ -41,7 +41,7 @@ VENDOR_HOMES = {
     r'sodium(\.h|/.*)': [r'src/base/(hash|secret|text)\.c', r'src/vault/.*'],
     r'curl/.*': [r'src/net/.*'],
     r'sqlite3\.h': [r'src/store/db_sqlite\.c'],
-    r'libpq-fe\.h': [r'src/store/db_postgres\.c'],
+    r'libpq-fe\.h': [r'src/store/db_postgres\.h'],
     r'librdkafka/.*': [r'src/sink/kafka\.c'],
     r'microhttpd\.h': [r'src/api/server.*', r'simulator/server.*'],
     r'gnutls/.*': [r'simulator/id_token\.c'],

@@ -24,6 +24,8 @@ struct db {
 	bool has_failed;
 	/* Set by the store: */
 	bool in_transaction;
+	bool lost_before; /* the transaction that begins lost already: nobody of this process should
+			     be in its way */
 };
 
 struct db_site; /* what the connections of one store share; each engine has its own */
@@ -39,6 +41,8 @@ struct db_ops {
 	/* *ret has ops set and is given back by close. */
 	int (*open)(struct db_site *site, struct db **ret, struct fault *f);
 	void (*close)(struct db *db);
+	/* NULL, or: whether a connection that lay idle can be handed out. */
+	bool (*is_usable)(struct db *db);
 
 	/* A write transaction. When commit fails, rollback follows. */
 	int (*begin)(struct db *db, struct fault *f);
@@ -50,11 +54,26 @@ struct db_ops {
 		db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f);
 	/* Many statements without arguments, inside the open transaction. */
 	int (*script)(struct db *db, const char *sql, struct fault *f);
+	/* NULL, or: inside the open transaction, waits until no other process migrates. First of
+	 * all. */
+	int (*lock_migrations)(struct db *db, struct fault *f);
 	/* 0 when the engine answers. */
 	int (*ping)(struct db *db, struct fault *f);
+	/* NULL when numbers of changes become visible in their order; else gives all that is
+	 * committed in changes_pending its number in changes, of which the newest `keep` stay.
+	 * Outside a transaction. */
+	int (*order_changes)(struct db *db, int64_t keep, struct fault *f);
 };
 
 extern const struct db_ops db_sqlite_ops;
+extern const struct db_ops db_postgres_ops;
+
+/*
+ * A migration's text as an engine takes it (sql/README.md has the rules): words in braces become
+ * the engine's, blocks for the other engine go. Of the caller (mem_free). -1 FAULT_BUG.
+ */
+MUST_CHECK int migrate_text(
+	const struct db_ops *ops, const char *text, char **ret, struct fault *f);
 
 /* As store_open, over a given engine: for engines made up by tests. */
 MUST_CHECK int store_open_with(const struct db_ops *ops, const char *address,

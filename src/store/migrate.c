@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Migrations are numbered from 1 without a gap: ENGINE_NNN_up.sql and, where there is a way back,
- * …_down.sql. */
+/* Migrations are numbered from 1 without a gap: both_NNN_up.sql (or ENGINE_NNN_up.sql, which goes
+ * before it) and, where there is a way back, …_down.sql. See sql/README.md. */
 #include "store/store.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/embedded.h"
+#include "base/mem.h"
 #include "store/db.h"
 
 extern const struct embedded_file store_sql[];
@@ -18,16 +19,33 @@ struct step {
 	bool is_done; /* false: another process was faster */
 };
 
-static const struct embedded_file *find_script(
-	const struct db_ops *ops, int64_t version, const char *direction)
+static const struct embedded_file *find_file(
+	const char *engine, int64_t version, const char *direction)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s_%03lld_%s.sql", ops->name, (long long)version, direction);
+	snprintf(name, sizeof(name), "%s_%03lld_%s.sql", engine, (long long)version, direction);
 	for (const struct embedded_file *file = store_sql; file->name != NULL; file++)
 		if (strcmp(file->name, name) == 0)
 			return file;
 	return NULL;
+}
+
+static const struct embedded_file *find_script(
+	const struct db_ops *ops, int64_t version, const char *direction)
+{
+	const struct embedded_file *own = find_file(ops->name, version, direction);
+
+	return own != NULL ? own : find_file("both", version, direction);
+}
+
+MUST_CHECK static int run_script(struct db *db, const struct embedded_file *file, struct fault *f)
+{
+	AUTO(mem_freep) char *text = NULL;
+
+	if (migrate_text(db->ops, (const char *)file->data, &text, f) < 0)
+		return -1;
+	return db->ops->script(db, text, f);
 }
 
 static int64_t binary_version(const struct db_ops *ops)
@@ -96,6 +114,38 @@ MUST_CHECK static int read_known_version(
 	return 0;
 }
 
+static int create_table(struct db *db, void *arg, struct fault *f)
+{
+	(void)arg;
+	return db_exec(db,
+		"CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, "
+		"name TEXT NOT NULL, applied_at_ms BIGINT NOT NULL)",
+		NULL, f);
+}
+
+static int find_table(struct db *db, void *arg, struct fault *f)
+{
+	return db_read(db, db->ops->find_table, see_row, arg, f, db_text("schema_migrations"));
+}
+
+/* Of two that create it at once, IF NOT EXISTS lets one fail. */
+MUST_CHECK static int ensure_table(struct store *s, struct fault *f)
+{
+	struct fault unseen = {0};
+	bool found = false;
+
+	if (store_use(s, find_table, &found, f) < 0)
+		return -1;
+	if (found || store_transact(s, create_table, NULL, f) >= 0)
+		return 0;
+	return store_use(s, find_table, &found, &unseen) == 0 && found ? 0 : -1;
+}
+
+MUST_CHECK static int lock_migrations(struct db *db, struct fault *f)
+{
+	return db->ops->lock_migrations != NULL ? db->ops->lock_migrations(db, f) : 0;
+}
+
 /* The version is read again inside: another process may migrate at the same time. */
 static int step_up(struct db *db, void *arg, struct fault *f)
 {
@@ -103,15 +153,11 @@ static int step_up(struct db *db, void *arg, struct fault *f)
 	int64_t version;
 
 	step->is_done = false;
-	if (db_exec(db,
-		    "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, "
-		    "name TEXT NOT NULL, applied_at_ms BIGINT NOT NULL)",
-		    NULL, f) < 0 ||
-		read_version(db, &version, f) < 0)
+	if (lock_migrations(db, f) < 0 || read_version(db, &version, f) < 0)
 		return -1;
 	if (version != step->version - 1)
 		return 0;
-	if (db->ops->script(db, (const char *)step->script->data, f) < 0)
+	if (run_script(db, step->script, f) < 0)
 		return -1;
 	step->is_done = true;
 	return db_exec(db,
@@ -126,11 +172,11 @@ static int step_down(struct db *db, void *arg, struct fault *f)
 	int64_t version;
 
 	step->is_done = false;
-	if (read_version(db, &version, f) < 0)
+	if (lock_migrations(db, f) < 0 || read_version(db, &version, f) < 0)
 		return -1;
 	if (version != step->version)
 		return 0;
-	if (db->ops->script(db, (const char *)step->script->data, f) < 0)
+	if (run_script(db, step->script, f) < 0)
 		return -1;
 	step->is_done = true;
 	return db_exec(db, "DELETE FROM schema_migrations WHERE version = $1", NULL, f,
@@ -143,6 +189,8 @@ int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
 	int applied = 0;
 
 	if (read_known_version(s, &v, f) < 0)
+		return -1;
+	if (v.database < v.binary && ensure_table(s, f) < 0)
 		return -1;
 	for (int64_t to = v.database + 1; to <= v.binary; to++) {
 		struct step step = {to, find_script(store_ops(s), to, "up"), false};

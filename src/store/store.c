@@ -13,8 +13,9 @@
 #include "base/text.h"
 #include "store/db.h"
 
-#define TRANSACT_TRIES_MAX 5
-#define TRANSACT_PAUSE_MS 20 /* doubled each time, with jitter */
+#define TRANSACT_TRIES_MAX 10
+#define TRANSACT_PAUSE_MS 4 /* doubled each time, with jitter */
+#define TRANSACT_PAUSE_MOST_MS 300
 
 struct store {
 	const struct db_ops *ops;
@@ -29,7 +30,7 @@ struct store {
  * forever. */
 static _Thread_local const struct store *transacting;
 
-static const struct db_ops *const engines[] = {&db_sqlite_ops};
+static const struct db_ops *const engines[] = {&db_sqlite_ops, &db_postgres_ops};
 
 enum db_engine db_engine(const struct db *db)
 {
@@ -99,11 +100,12 @@ int store_open(const struct store_options *options, struct store **ret, struct f
 		if (len == strlen(engines[i]->name) &&
 			memcmp(options->url, engines[i]->name, len) == 0)
 			return store_open_with(engines[i], colon + 1, options, ret, f);
+	if (text_starts(options->url, "postgres:")) /* libpq takes both names */
+		return store_open_with(&db_postgres_ops, colon + 1, options, ret, f);
 	/* The URL may hold a password and is not shown. */
-	if (text_starts(options->url, "postgres"))
-		return fault_raise(f, FAULT_INPUT,
-			"PostgreSQL is not built into this program: use sqlite:PATH");
-	return fault_raise(f, FAULT_INPUT, "the database URL must be sqlite:PATH");
+	return fault_raise(f, FAULT_INPUT,
+		"the database URL must be sqlite:PATH or "
+		"postgresql://USER:PASSWORD@HOST:PORT/NAME");
 }
 
 void store_close(struct store *s)
@@ -168,6 +170,10 @@ int store_take(struct store *s, struct db **ret, struct fault *f)
 {
 	struct db *db = wait_for_one(s);
 
+	if (db != NULL && s->ops->is_usable != NULL && !s->ops->is_usable(db)) {
+		s->ops->close(db);
+		db = NULL;
+	}
 	if (db == NULL && s->ops->open(s->site, &db, f) < 0) {
 		put_back(s, NULL);
 		return -1;
@@ -230,10 +236,30 @@ static int transact_once(struct db *db, store_body_fn *body, void *arg, struct f
 	return result;
 }
 
+/* In the place of a broken connection a new one. On failure the place is given up and *db NULL. */
+MUST_CHECK static int replace_broken(struct store *s, struct db **db, struct fault *f)
+{
+	if (!(*db)->is_broken)
+		return 0;
+	s->ops->close(TAKE(*db));
+	if (s->ops->open(s->site, db, f) == 0)
+		return 0;
+	put_back(s, NULL);
+	return -1;
+}
+
+static void pause_before_try(int tries)
+{
+	int64_t most_ms = TRANSACT_PAUSE_MS << (tries - 1);
+
+	if (most_ms > TRANSACT_PAUSE_MOST_MS)
+		most_ms = TRANSACT_PAUSE_MOST_MS;
+	clock_sleep_ms(1 + (int64_t)rand_below((uint64_t)most_ms));
+}
+
 int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f)
 {
 	const struct store *outer = transacting;
-	int64_t pause_ms = TRANSACT_PAUSE_MS;
 	struct db *db;
 	int result;
 
@@ -243,14 +269,17 @@ int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault
 		return -1;
 	transacting = s;
 	for (int tries = 1;; tries++) {
+		db->lost_before = tries > 1;
 		result = transact_once(db, body, arg, f);
-		if (result >= 0 || !db->has_lost || db->is_broken || tries == TRANSACT_TRIES_MAX)
+		if (result >= 0 || !db->has_lost || tries == TRANSACT_TRIES_MAX)
 			break;
-		clock_sleep_ms(pause_ms + (int64_t)rand_below((uint64_t)pause_ms));
-		pause_ms *= 2;
+		pause_before_try(tries);
+		if (replace_broken(s, &db, f) < 0)
+			break;
 	}
 	transacting = outer;
-	store_give(s, db);
+	if (db != NULL)
+		store_give(s, db);
 	return result;
 }
 

@@ -9,13 +9,13 @@
 
 static const char *const sqlite_tables[] = {
 	"CREATE TABLE items (id BIGINT PRIMARY KEY, name TEXT UNIQUE, total BIGINT, "
-	"ratio DOUBLE PRECISION, data BLOB)",
+	"ratio DOUBLE PRECISION, data BLOB, note TEXT)",
 	"CREATE TABLE parts (id BIGINT PRIMARY KEY, item_id BIGINT NOT NULL REFERENCES items (id), "
 	"label TEXT, UNIQUE (item_id, label))",
 };
 static const char *const postgres_tables[] = {
 	"CREATE TABLE items (id BIGINT PRIMARY KEY, name TEXT UNIQUE, total BIGINT, "
-	"ratio DOUBLE PRECISION, data BYTEA)",
+	"ratio DOUBLE PRECISION, data BYTEA, note TEXT)",
 	"CREATE TABLE parts (id BIGINT PRIMARY KEY, item_id BIGINT NOT NULL REFERENCES items (id), "
 	"label TEXT, UNIQUE (item_id, label))",
 };

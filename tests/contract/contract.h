@@ -29,7 +29,7 @@ struct contract {
 
 /*
  * Setup and teardown of one test: an open store, and in it two tables,
- * items (id, name UNIQUE, total, ratio, data) and parts (id, item_id → items, label, UNIQUE
+ * items (id, name UNIQUE, total, ratio, data, note) and parts (id, item_id → items, label, UNIQUE
  * (item_id, label)).
  */
 int contract_open(void **state);

@@ -56,6 +56,8 @@ static const char *insert_of(const char *column)
 		return "INSERT INTO items (id, total) VALUES ($1, $2)";
 	if (strcmp(column, "ratio") == 0)
 		return "INSERT INTO items (id, ratio) VALUES ($1, $2)";
+	if (strcmp(column, "note") == 0)
+		return "INSERT INTO items (id, note) VALUES ($1, $2)";
 	return "INSERT INTO items (id, data) VALUES ($1, $2)";
 }
 
@@ -67,6 +69,8 @@ static const char *select_of(const char *column)
 		return "SELECT total FROM items WHERE id = $1";
 	if (strcmp(column, "ratio") == 0)
 		return "SELECT ratio FROM items WHERE id = $1";
+	if (strcmp(column, "note") == 0)
+		return "SELECT note FROM items WHERE id = $1";
 	return "SELECT data FROM items WHERE id = $1";
 }
 
@@ -158,7 +162,7 @@ static void a_long_text_comes_back(void **state)
 	char *big = malloc(MIB);
 
 	memset(big, 'x', MIB);
-	assert_round_trip(state, "name", db_text_n(big, MIB));
+	assert_round_trip(state, "note", db_text_n(big, MIB)); /* no index takes so long a key */
 	free(big);
 }
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the PostgreSQL engine. libpq is loaded when the first database of this kind is
+ * attached and not before: with its TLS, Kerberos and LDAP it would cost every SQLite process
+ * memory. Inside db_postgres*.c only.
+ */
+#ifndef STORE_DB_POSTGRES_H
+#define STORE_DB_POSTGRES_H
+
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#include "store/db.h"
+
+/* Every function of libpq that is used. */
+#define PQ_FUNCTIONS(X)         \
+	X(PQclear)              \
+	X(PQcmdStatus)          \
+	X(PQcmdTuples)          \
+	X(PQconnectPoll)        \
+	X(PQconnectStartParams) \
+	X(PQconninfoFree)       \
+	X(PQconninfoParse)      \
+	X(PQconsumeInput)       \
+	X(PQerrorMessage)       \
+	X(PQfinish)             \
+	X(PQflush)              \
+	X(PQfreemem)            \
+	X(PQftype)              \
+	X(PQgetResult)          \
+	X(PQgetisnull)          \
+	X(PQgetlength)          \
+	X(PQgetvalue)           \
+	X(PQisBusy)             \
+	X(PQnfields)            \
+	X(PQntuples)            \
+	X(PQparameterStatus)    \
+	X(PQresultErrorField)   \
+	X(PQresultStatus)       \
+	X(PQsendQuery)          \
+	X(PQsendQueryParams)    \
+	X(PQserverVersion)      \
+	X(PQsetNoticeReceiver)  \
+	X(PQsetnonblocking)     \
+	X(PQsocket)             \
+	X(PQstatus)             \
+	X(PQtransactionStatus)
+
+struct pq {
+#define PQ_MEMBER(name) __typeof__(name) *name;
+	PQ_FUNCTIONS(PQ_MEMBER)
+#undef PQ_MEMBER
+};
+
+/* The library, loaded once. -1 FAULT_INPUT: it is not on this machine. Any thread. */
+MUST_CHECK int postgres_library(const struct pq **ret, struct fault *f);
+
+#define CAUSE_SIZE 160
+struct db_site {
+	const struct pq *pq;
+	PQconninfoOption *options; /* of the URL; holds the password */
+	/*
+	 * Transactions hold it shared, one that lost before alone: so those that lose against each
+	 * other inside this process end, however many there are.
+	 */
+	pthread_rwlock_t gate;
+	pthread_mutex_t lock; /* over what follows */
+	int64_t next_open_ms; /* monotonic; a database that is away is not asked before */
+	int64_t pause_ms;
+	bool refuses_options;   /* a pooler that takes no start-up options */
+	char cause[CAUSE_SIZE]; /* why the last try to connect failed */
+};
+
+struct postgres_db {
+	struct db base;
+	struct db_site *site;
+	const struct pq *pq;
+	PGconn *conn;
+	bool has_gate;
+	bool is_committing; /* a loss now leaves open what became of the transaction */
+};
+
+/* ---- db_postgres_link.c: sockets and patience ---- */
+
+/* Longest a statement may take at the server, wait for a lock, and a transaction do nothing. The
+ * last is the shortest, so that who waits for a stuck transaction sees it end first. */
+#define POSTGRES_STATEMENT_MS 60000
+#define POSTGRES_LOCK_MS 20000
+#define POSTGRES_IDLE_MS 15000
+#define POSTGRES_SCRIPT_MS (6 * 3600 * 1000)
+
+MUST_CHECK int postgres_connect(struct db_site *site, PGconn **ret, struct fault *f);
+/*
+ * After a PQsend…: waits until all is answered, timeout_ms at the longest. The answer that counts
+ * (the first error, or the last answer); NULL when the connection is of no use any more.
+ */
+PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms);
+/* Whether an idle connection was closed by the other side, as far as that can be seen at once. */
+bool postgres_is_dead(struct postgres_db *db);
+
+/* ---- db_postgres_fault.c ---- */
+
+/* Raises what an answer says (NULL: the connection was lost) and marks db accordingly. -1. */
+int postgres_raise(struct postgres_db *db, const PGresult *result, struct fault *f);
+/* A failed try to connect; words are libpq's, which never hold the password. -1. */
+int postgres_raise_away(const char *words, struct fault *f);
+
+/* ---- db_postgres_value.c: the wire's binary forms ---- */
+
+#define POSTGRES_ARGS_MAX 512
+struct postgres_args {
+	int n;
+	Oid types[POSTGRES_ARGS_MAX];
+	const char *values[POSTGRES_ARGS_MAX]; /* borrowed, or into numbers */
+	int lengths[POSTGRES_ARGS_MAX], formats[POSTGRES_ARGS_MAX];
+	uint64_t numbers[POSTGRES_ARGS_MAX];
+};
+/* The highest $N outside of texts, names and comments. */
+size_t postgres_count_args(const char *sql);
+void postgres_bind(struct postgres_args *a, const struct db_value *args, size_t n_args);
+/* -1 FAULT_BUG: a type that no repository uses. Borrowed from result. */
+MUST_CHECK int postgres_column(const struct pq *pq, const PGresult *result, int row, int col,
+	struct db_value *ret, struct fault *f);
+
+#endif

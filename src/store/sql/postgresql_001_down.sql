@@ -1,0 +1,16 @@
+DROP TABLE job_walks;
+DROP TABLE jobs;
+DROP TABLE reviews;
+DROP TABLE location_parents;
+DROP TABLE locations;
+DROP TABLE accounts;
+DROP TABLE audit;
+DROP FUNCTION audit_keep();
+DROP TABLE changes_turn;
+DROP TABLE changes_pending;
+DROP TABLE changes;
+DROP TABLE api_keys;
+DROP TABLE link_tickets;
+DROP TABLE connect_flows;
+DROP TABLE tokens;
+DROP TABLE clients;
