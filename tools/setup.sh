@@ -56,8 +56,8 @@ node_is_recent() {
 	[ "${version%%.*}" -ge 18 ] 2>/dev/null
 }
 
-libraries=(libmicrohttpd-dev libcurl4-gnutls-dev libgnutls28-dev libsqlite3-dev libsodium-dev libjansson-dev)
-modules=(libmicrohttpd libcurl gnutls sqlite3 libsodium jansson)
+libraries=(libmicrohttpd-dev libcurl4-gnutls-dev libgnutls28-dev libsqlite3-dev libpq-dev libsodium-dev libjansson-dev)
+modules=(libmicrohttpd libcurl gnutls sqlite3 libpq libsodium jansson)
 
 # Prints those of the packages that are not installed.
 missing_packages() {
@@ -94,8 +94,9 @@ ensure() {
 	fi
 }
 
+# RUNLEVEL=1: a package that is a server is not started.
 install_packages() {
-	local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q
+	local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -y -q
 		-o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 -o Acquire::http::Timeout=20)
 	# An update that fails in part may still be enough: the installation decides.
 	"${apt[@]}" update || printf 'apt-get update failed; trying with the lists that are there\n'

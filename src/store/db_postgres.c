@@ -10,8 +10,7 @@
  */
 #include "store/db_postgres.h"
 
-#include <ctype.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -73,8 +72,7 @@ MUST_CHECK static int parse_url(
 	size_t size = strlen("postgresql:") + strlen(address) + 1;
 	char *url = mem_alloc(size), *words = NULL;
 
-	strncpy(url, "postgresql:", size);
-	memcpy(url + strlen("postgresql:"), address, strlen(address));
+	snprintf(url, size, "postgresql:%s", address);
 	*ret = text_starts(address, "//") ? pq->PQconninfoParse(url, &words) : NULL;
 	mem_wipe_free(url);
 	pq->PQfreemem(words); /* they may show a part of the password */

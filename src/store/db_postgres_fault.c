@@ -5,10 +5,8 @@
  */
 #include "store/db_postgres.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-
-#include "base/text.h"
 
 #define BUSY_RETRY_AFTER_MS 1000
 #define DISK_RETRY_AFTER_MS 30000
@@ -51,7 +49,7 @@ static int raise_constraint(
 			f, FAULT_CONFLICT, "a row of %s breaks the foreign key %s", table, rule);
 	fault_raise(f, FAULT_STORE, "the database refused the row: rule %s%s of %s (%s)", rule,
 		column, table, state);
-	strncpy(f->field, column, sizeof(f->field) - 1);
+	snprintf(f->field, sizeof(f->field), "%s", column);
 	return -1;
 }
 
@@ -134,9 +132,9 @@ int postgres_raise(struct postgres_db *db, const PGresult *result, struct fault 
 
 int postgres_raise_away(const char *words, struct fault *f)
 {
-	char line[160] = "";
+	char line[CAUSE_SIZE];
 
-	strncpy(line, words, sizeof(line) - 1);
+	snprintf(line, sizeof(line), "%s", words);
 	line[strcspn(line, "\n")] = '\0';
 	return raise_later(f, BUSY_RETRY_AFTER_MS, "the database cannot be reached", line);
 }

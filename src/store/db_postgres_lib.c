@@ -2,6 +2,7 @@
 #include "store/db_postgres.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LIBRARY "libpq.so.5"
@@ -27,7 +28,7 @@ static void load(void)
 	const char *lacking = NULL;
 
 	if (library == NULL) {
-		strncpy(missing, dlerror(), sizeof(missing) - 1);
+		snprintf(missing, sizeof(missing), "%s", dlerror());
 		return;
 	}
 #define PQ_FIND(name)                                                                   \
@@ -36,7 +37,7 @@ static void load(void)
 	PQ_FUNCTIONS(PQ_FIND)
 #undef PQ_FIND
 	if (lacking != NULL)
-		strncpy(missing, lacking, sizeof(missing) - 1);
+		snprintf(missing, sizeof(missing), "it lacks %s", lacking);
 	is_loaded = lacking == NULL;
 }
 

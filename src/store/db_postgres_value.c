@@ -167,47 +167,80 @@ static struct db_value read_numeric(const char *bytes)
 	return fits ? db_int(whole) : db_double(is_negative ? -real : real);
 }
 
+enum form {
+	FORM_NONE,
+	FORM_BOOL,
+	FORM_INT,
+	FORM_FLOAT,
+	FORM_NUMERIC,
+	FORM_BYTES,
+	FORM_TEXT,
+	FORM_VOID,
+};
+
+static enum form form_of(Oid type)
+{
+	static const struct {
+		Oid type;
+		enum form form;
+	} forms[] = {
+		{TYPE_BOOL, FORM_BOOL},
+		{TYPE_INT2, FORM_INT},
+		{TYPE_INT4, FORM_INT},
+		{TYPE_INT8, FORM_INT},
+		{TYPE_FLOAT4, FORM_FLOAT},
+		{TYPE_FLOAT8, FORM_FLOAT},
+		{TYPE_NUMERIC, FORM_NUMERIC},
+		{TYPE_BYTEA, FORM_BYTES},
+		{TYPE_TEXT, FORM_TEXT},
+		{TYPE_VARCHAR, FORM_TEXT},
+		{TYPE_BPCHAR, FORM_TEXT},
+		{TYPE_NAME, FORM_TEXT},
+		{TYPE_CHAR, FORM_TEXT},
+		{TYPE_JSON, FORM_TEXT},
+		{TYPE_UNKNOWN, FORM_TEXT},
+		{TYPE_VOID, FORM_VOID},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (forms[i].type == type)
+			return forms[i].form;
+	return FORM_NONE;
+}
+
 int postgres_column(const struct pq *pq, const PGresult *result, int row, int col,
 	struct db_value *ret, struct fault *f)
 {
 	const char *bytes = pq->PQgetvalue(result, row, col);
 	int len = pq->PQgetlength(result, row, col);
-	Oid type = pq->PQftype(result, col);
 
 	*ret = db_null();
 	if (pq->PQgetisnull(result, row, col))
 		return 0;
-	switch (type) {
-	case TYPE_BOOL:
+	switch (form_of(pq->PQftype(result, col))) {
+	case FORM_BOOL:
 		*ret = db_int(bytes[0] != 0);
 		return 0;
-	case TYPE_INT2:
-	case TYPE_INT4:
-	case TYPE_INT8:
+	case FORM_INT:
 		*ret = db_int(read_int(bytes, len));
 		return 0;
-	case TYPE_FLOAT4:
-	case TYPE_FLOAT8:
+	case FORM_FLOAT:
 		*ret = db_double(read_float(bytes, len));
 		return 0;
-	case TYPE_NUMERIC:
+	case FORM_NUMERIC:
 		*ret = read_numeric(bytes);
 		return 0;
-	case TYPE_BYTEA:
+	case FORM_BYTES:
 		*ret = db_bytes(bytes, (size_t)len);
 		return 0;
-	case TYPE_TEXT:
-	case TYPE_VARCHAR:
-	case TYPE_BPCHAR:
-	case TYPE_NAME:
-	case TYPE_CHAR:
-	case TYPE_JSON:
-	case TYPE_UNKNOWN:
+	case FORM_TEXT:
 		*ret = db_text_n(bytes, (size_t)len);
 		return 0;
-	case TYPE_VOID:
+	case FORM_VOID:
 		return 0;
-	default:
-		return fault_raise(f, FAULT_BUG, "a column of PostgreSQL's type %u", type);
+	case FORM_NONE:
+		break;
 	}
+	return fault_raise(
+		f, FAULT_BUG, "a column of PostgreSQL's type %u", pq->PQftype(result, col));
 }

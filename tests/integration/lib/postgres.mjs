@@ -7,7 +7,7 @@
 //	const other = await startService({ t, simulator, postgres, pooled: true }); // through PgBouncer
 //
 // Shell: node tests/integration/lib/postgres.mjs COMMAND… runs COMMAND with POSTGRES_URL and PGBOUNCER_URL in
-// its environment (address and account; a path with the database's name goes behind) and ends both after it.
+// its environment (a path with the database's name goes behind; 'contract' is there) and ends both after it.
 import { spawn, spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -193,8 +193,7 @@ export async function startPostgres({ t, pooler = false } = {}) {
 async function main(words) {
 	const postgres = await startPostgres({ pooler: true });
 	const env = { ...process.env, POSTGRES_URL: postgres.address, PGBOUNCER_URL: postgres.poolerAddress };
-	for (const name of ['contract', 'contract_pooled'])
-		makeDatabase(postgres.address, name);
+	makeDatabase(postgres.address, 'contract');
 	const child = spawn(words[0], words.slice(1), { env, stdio: 'inherit' });
 	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
 		process.on(signal, () => child.kill(signal));

@@ -77,16 +77,36 @@ static void a_wrong_url_is_told_what_a_right_one_is(void **state)
 	assert_refused("sqlite::memory:", false, FAULT_INPUT, "not offered");
 }
 
+/* Also where it is not escaped and ends up in the name of the host, the port or a parameter. */
 static void the_password_in_a_url_is_not_in_the_fault(void **state)
 {
-	const struct store_options options = {"postgresql://user:canary@localhost/db", 1, false};
-	struct store *store = NULL;
-	struct fault f = {0};
+	static const struct {
+		const char *url;
+		enum fault_kind kind;
+	} urls[] = {
+		{"postgresql://user:canary@127.0.0.1:1/db", FAULT_STORE},
+		{"postgres://user:canary@127.0.0.1:1/db?connect_timeout=2", FAULT_STORE},
+		{"postgresql://user:p@canary@127.0.0.1:1/db", FAULT_INPUT},
+		{"postgresql://user:p/canary@127.0.0.1:1/db", FAULT_INPUT},
+		{"postgresql://user:canary/p@127.0.0.1:1/db", FAULT_INPUT},
+		{"postgresql://user:p?canary@127.0.0.1:1/db", FAULT_INPUT},
+		{"postgresql://user:p%zcanary@127.0.0.1:1/db", FAULT_INPUT},
+		{"postgresql://user@127.0.0.1:1/db?pasword=canary", FAULT_INPUT},
+		{"postgresql:user=x password=canary", FAULT_INPUT},
+		{"mysql://user:canary@127.0.0.1/db", FAULT_INPUT},
+	};
 
 	(void)state;
-	assert_int_equal(store_open(&options, &store, &f), -1);
-	assert_int_equal(f.kind, FAULT_INPUT);
-	assert_null(strstr(f.text, "canary"));
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		const struct store_options options = {urls[i].url, 1, false};
+		struct store *store = NULL;
+		struct fault f = {0};
+
+		assert_int_equal(store_open(&options, &store, &f), -1);
+		assert_int_equal(f.kind, urls[i].kind);
+		assert_null(strstr(f.text, "canary"));
+		assert_true((f.retry_after_ms > 0) == (f.kind == FAULT_STORE));
+	}
 }
 
 static void a_folder_that_cannot_be_made_is_named(void **state)
