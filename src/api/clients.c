@@ -50,6 +50,7 @@ static void write_state(struct json_out *out, const struct client *c)
 	json_add_bool(out, "is_active", c->is_active);
 	json_add_text(out, "status", c->status);
 	json_add_text(out, "status_reason", c->status_reason);
+	json_add_text(out, "connected_email", c->connected_email);
 	write_words(out, "granted_scopes", c->granted_scopes);
 	write_words(out, "missing_scopes", c->missing_scopes);
 	json_add_time(out, "expires_at", c->expires_at_ms);
@@ -371,27 +372,6 @@ static int delete_client(struct request *req, struct fault *f)
 	return 0;
 }
 
-static int make_connect_link(struct request *req, struct fault *f)
-{
-	AUTO(client_done) struct client c = {0};
-	AUTO(buf_drop) struct buf url = BUF_INIT_WIPED(LIMIT_URL_BYTES * 2);
-	int64_t expires_at_ms = 0;
-
-	if (find_client(req, &c, f) < 0)
-		return -1;
-	const struct actor who = request_actor(req);
-	if (connect_link(request_tokens(req), c.id, &who, &url, &expires_at_ms, f) < 0)
-		return -1;
-
-	req->answer.secret = true;
-	req->answer.body = BUF_INIT_WIPED(LIMIT_RESPONSE_BYTES);
-	struct json_out out = answer_json(req);
-	json_add_text(&out, "url", buf_text(&url));
-	json_add_time(&out, "expires_at", expires_at_ms);
-	json_close(&out, '}');
-	return 0;
-}
-
 const struct route client_routes[] = {
 	{"POST", "/token-management/clients", KEY_CLIENTS_WRITE, ROUTE_WORKER, register_client,
 		NULL, "Register a branch and the Google app that it connects through"},
@@ -405,8 +385,5 @@ const struct route client_routes[] = {
 		NULL,
 		"Forget a branch and its tokens; with revoke=true the provider ends its grant "
 		"first"},
-	{"POST", "/token-management/clients/{id}/connect-link", KEY_CLIENTS_WRITE, ROUTE_WORKER,
-		make_connect_link, NULL,
-		"A one-time link by which a branch manager connects without a key"},
 	{0},
 };

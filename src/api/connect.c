@@ -12,44 +12,41 @@
 #include "api/path.h"
 #include "api/problem.h"
 #include "api/route.h"
-#include "base/clock.h"
 #include "base/text.h"
 
+/* As long as a link is good: whoever pressed its button today can come back to it. */
 #define FLOW_COOKIE "rf_flow"
+/* The state of the flow that ended last: its page can be shown again, and a new try begun. */
+#define RESULT_COOKIE "rf_result"
+#define CALLBACK_PATH "/token-management/auth/callback"
 #define NOT_FOUND "Client not found or inactive"
 
-static void set_flow_cookie(struct request *req, const char *value, int64_t max_age_ms)
+static void set_cookie(
+	struct request *req, const char *name, const char *value, const char *path, int64_t life_ms)
 {
-	AUTO(buf_drop) struct buf cookie = BUF_INIT_WIPED(256);
+	AUTO(buf_drop) struct buf cookie = BUF_INIT_WIPED(512);
 	const bool is_https = text_starts(request_settings(req)->public_url, "https:");
 
-	buf_addf(&cookie,
-		FLOW_COOKIE "=%s; Path=/token-management; Max-Age=%lld; HttpOnly; SameSite=Lax%s",
-		value, (long long)(max_age_ms / 1000), is_https ? "; Secure" : "");
+	buf_addf(&cookie, "%s=%s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Lax%s", name, value,
+		path, (long long)(life_ms / 1000), is_https ? "; Secure" : "");
 	answer_header(req, "Set-Cookie", buf_text(&cookie));
 }
 
 /* ---- the start ---- */
 
-static void say_cannot_start(struct request *req, const struct fault *f)
+static void say_missing(struct request *req, const struct fault *f)
 {
-	const bool is_missing = f->kind == FAULT_MISSING;
-	const unsigned status = is_missing ? 404 : 403;
-
 	if (request_wants_html(req)) {
 		const struct page page = {
-			.title = is_missing ? "This branch is not here"
-					    : "This link does not work any more",
+			.title = "This branch is not here",
 			.sentence = f->text,
-			.next = "Ask the person who sent you the link for a new one, and open it "
-				"in this browser.",
+			.next = "Ask the person who sent you the link for a new one.",
 		};
-		page_answer(req, status, &page);
+		page_answer(req, 404, &page);
 		return;
 	}
-	struct json_out out = problem_open(req, status, f->text);
-	if (is_missing)
-		json_add_text(&out, "error", f->text); /* the original's name for it */
+	struct json_out out = problem_open(req, 404, f->text);
+	json_add_text(&out, "error", f->text); /* the original's name for it */
 	json_close(&out, '}');
 	answer_header(req, "Referrer-Policy", "no-referrer");
 }
@@ -86,13 +83,25 @@ static bool asks_first(struct request *req, const char *ticket)
 static int ask_first(struct request *req, int64_t id, const char *ticket, struct fault *f)
 {
 	AUTO(client_done) struct client c = {0};
+	const int outcome =
+		connect_look(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE), f);
 
-	if (connect_look(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE), f) <
-			0 ||
-		clients_get(request_tokens(req), id, &c, f) < 0)
+	if (outcome != LINK_GOOD)
+		return outcome;
+	if (clients_get(request_tokens(req), id, &c, f) < 0)
 		return -1;
 	connect_page_ask(req, &c, ticket);
-	return 0;
+	return LINK_GOOD;
+}
+
+static void send_off(struct request *req, const struct connect_start *start)
+{
+	/* 307 would repeat the POST at the provider. */
+	req->answer.status = strcmp(req->method, "POST") == 0 ? 303 : 307;
+	req->answer.content_type = NULL;
+	set_cookie(req, FLOW_COOKIE, start->cookie, "/token-management", CONNECT_LINK_MS);
+	answer_header(req, "Location", buf_text(&start->location));
+	answer_header(req, "Referrer-Policy", "no-referrer");
 }
 
 static int begin_flow(struct request *req, int64_t id, const char *ticket, struct fault *f)
@@ -102,16 +111,24 @@ static int begin_flow(struct request *req, int64_t id, const char *ticket, struc
 
 	if (ticket)
 		who.name = "link";
-	if (check_binding(req, id, f) < 0 ||
-		connect_begin(request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE),
-			&who, &start, f) < 0)
+	if (check_binding(req, id, f) < 0)
 		return -1;
-	/* 307 would repeat the POST at the provider. */
-	req->answer.status = strcmp(req->method, "POST") == 0 ? 303 : 307;
-	req->answer.content_type = NULL;
-	set_flow_cookie(req, start.cookie, CONNECT_FLOW_MS);
-	answer_header(req, "Location", buf_text(&start.location));
-	answer_header(req, "Referrer-Policy", "no-referrer");
+	const int outcome = connect_begin(
+		request_tokens(req), id, ticket, request_cookie(req, FLOW_COOKIE), &who, &start, f);
+	if (outcome == LINK_GOOD)
+		send_off(req, &start);
+	return outcome;
+}
+
+/* What a beginning came to becomes the answer. */
+static int answer_start(struct request *req, int outcome, const struct fault *f)
+{
+	if (outcome > 0)
+		connect_page_link(req, (enum link_outcome)outcome);
+	else if (outcome < 0 && f->kind == FAULT_MISSING)
+		say_missing(req, f);
+	else
+		return outcome;
 	return 0;
 }
 
@@ -122,86 +139,84 @@ static int begin_login(struct request *req, struct fault *f)
 
 	if (path_id(req, "id", &id, f) < 0)
 		return -1;
-	if ((asks_first(req, ticket) ? ask_first(req, id, ticket, f)
-				     : begin_flow(req, id, ticket, f)) == 0)
-		return 0;
-	if (f->kind != FAULT_MISSING && f->kind != FAULT_DENIED)
-		return -1;
-	say_cannot_start(req, f);
-	return 0;
+	const int outcome = asks_first(req, ticket) ? ask_first(req, id, ticket, f)
+						    : begin_flow(req, id, ticket, f);
+	return answer_start(req, outcome, f);
+}
+
+/* The button of a page after: the cookies say which flow, and SameSite keeps other sites out. */
+static int begin_again(struct request *req, struct fault *f)
+{
+	AUTO(connect_start_done) struct connect_start start = {0};
+	const struct actor who = {.name = "browser", .remote = req->remote};
+	const int outcome = connect_again(request_tokens(req), request_cookie(req, RESULT_COOKIE),
+		request_cookie(req, FLOW_COOKIE), &who, &start, f);
+
+	if (outcome == LINK_GOOD)
+		send_off(req, &start);
+	return answer_start(req, outcome, f);
 }
 
 /* ---- the end ---- */
 
-static void answer_done_json(struct request *req, const struct connect_result *r)
+/* It was not the provider: our database, or a bug. Logged and mapped like any fault, but readable.
+ */
+static void fail_here(struct request *req, const struct connect_result *r)
 {
-	struct json_out out = answer_json(req);
+	const struct connect_result unknown = {.outcome = CONNECT_FAILED};
+	unsigned status;
 
-	json_add_bool(&out, "success", true);
-	json_add_text(&out, "message", "Authentication successful");
-	json_add_text(&out, "client_id", r->client_oauth_id);
-	json_add_text(&out, "branch_id", r->branch_id);
-	json_add_time(&out, "expires_at", r->expires_at_ms);
-	json_close(&out, '}');
-}
-
-static void answer_problem_json(struct request *req, const struct connect_ending *e,
-	const char *sentence, const struct connect_result *r)
-{
-	char detail[512];
-
-	snprintf(detail, sizeof(detail), "%s %s", sentence, e->next);
-	struct json_out out = problem_open(req, e->status, detail);
-	if (r->branch_id)
-		json_add_text(&out, "branch_id", r->branch_id);
-	if (r->provider_error)
-		json_add_text(&out, "provider_error", r->provider_error);
-	json_close(&out, '}');
-}
-
-/* It was not Google: our database, or a bug. Logged and mapped like any fault, but readable. */
-static void fail_here(struct request *req, const struct fault *f)
-{
-	static const struct page page = {
-		.title = "Not connected: something went wrong here",
-		.sentence = "The connection could not be stored.",
-		.next = "Open the link again in a few minutes; if that does not help, tell the "
-			"person who "
-			"sent it to you.",
-	};
-
-	if (!request_wants_html(req)) {
-		request_fail(req, f);
+	problem_answer(req, r->fault);
+	if (!request_wants_html(req))
 		return;
-	}
-	problem_answer(req, f);
-	page_answer(req, req->answer.status, &page);
-	request_finish(req);
+	status = req->answer.status;
+	connect_page_end(req, &unknown);
+	req->answer.status = status;
+}
+
+/*
+ * Where the address bears a code or a state of a flow that was known, the browser is sent to the
+ * bare address (RFC 9700 section 4.2.4), where the flow's row says what to show.
+ */
+static void leave_address(struct request *req, const struct connect_result *r)
+{
+	req->answer.status = 303;
+	req->answer.content_type = NULL;
+	set_cookie(req, RESULT_COOKIE, r->state, CALLBACK_PATH, CONNECT_AGAIN_MS);
+	answer_header(req, "Location", CALLBACK_PATH);
+	answer_header(req, "Referrer-Policy", "no-referrer");
 }
 
 static void on_finished(void *arg, const struct connect_result *r)
 {
 	struct request *req = arg;
-	const struct connect_ending *e = connect_ending(r->outcome);
-	const char *sentence = r->outcome == CONNECT_FAILED && r->fault && r->fault->text[0]
-				       ? r->fault->text
-				       : e->sentence;
 
-	if (r->outcome == CONNECT_FAILED && r->fault && r->fault->kind != FAULT_UPSTREAM) {
-		fail_here(req, r->fault);
-		return;
+	if (r->outcome == CONNECT_FAILED && r->fault) {
+		fail_here(req, r);
+	} else if (r->state && r->outcome != CONNECT_BAD_REQUEST && request_wants_html(req)) {
+		leave_address(req, r);
+	} else {
+		connect_page_end(req, r);
+		if (!request_wants_html(req))
+			answer_header(req, "Referrer-Policy", "no-referrer");
 	}
-	if (request_wants_html(req))
-		connect_page_end(req, r, sentence);
-	else if (r->outcome == CONNECT_DONE)
-		answer_done_json(req, r);
-	else
-		answer_problem_json(req, e, sentence, r);
-	if (req->answer.content_type && !text_starts(req->answer.content_type, "text/html"))
-		answer_header(req, "Referrer-Policy", "no-referrer");
-	if (r->outcome == CONNECT_DONE)
-		set_flow_cookie(req, "", 0);
 	request_finish(req);
+}
+
+static void on_recalled(void *arg, const struct connect_result *r)
+{
+	connect_page_end(arg, r);
+}
+
+/* The page after, at its bare address. 1: this browser has none. */
+static int show_again(struct request *req, struct fault *f)
+{
+	const char *state = request_cookie(req, RESULT_COOKIE);
+	const char *browser = request_cookie(req, FLOW_COOKIE);
+
+	if (req->n_query > 0 || state == NULL || browser == NULL || !request_wants_html(req))
+		return 1;
+	return connect_recall(request_tokens(req), state, browser, on_recalled, req, f);
 }
 
 static int finish_login(struct request *req, struct fault *f)
@@ -214,9 +229,9 @@ static int finish_login(struct request *req, struct fault *f)
 		.browser = request_cookie(req, FLOW_COOKIE),
 	};
 
-	(void)f;
-	if (req->n_query == 0 && request_wants_html(req) && connect_page_again(req))
-		return 0;
+	const int shown = show_again(req, f);
+	if (shown != 1)
+		return shown;
 	connect_finish(request_tokens(req), &reply, on_finished, req);
 	return REQUEST_PENDING;
 }
@@ -227,6 +242,8 @@ const struct route connect_routes[] = {
 	{"POST", "/token-management/oauth/login/{id}", KEY_CLIENTS_WRITE | ROUTE_OR_TICKET,
 		ROUTE_WORKER, begin_login, NULL,
 		"The same, by the button of the page that a link opens"},
+	{"POST", CALLBACK_PATH, 0, ROUTE_WORKER, begin_again, NULL,
+		"Another try from the page after, in the browser that ended the first"},
 	{"GET", "/token-management/auth/callback", 0, ROUTE_WORKER, finish_login, NULL,
 		"Where Google sends the browser back to"},
 	{0},

@@ -1,63 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/connect_page.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "api/connect_words.h"
 #include "api/page.h"
-#include "base/clock.h"
-#include "base/hash.h"
-#include "base/rand.h"
+#include "api/problem.h"
 #include "base/text.h"
 
-#define CALLBACK_PATH "/token-management/auth/callback"
-#define RESULT_COOKIE "rf_result"
-#define RESULT_MS (10 * 60 * 1000)
-#define RESULT_BYTES_MAX 2048
-
-static const struct connect_ending endings[] = {
-	[CONNECT_DONE] = {200, "Connected",
-		"Google reviews of this branch can be fetched from now on.",
-		"You can close this page."},
-	[CONNECT_REFUSED] = {400, "Not connected: access was refused",
-		"Google says that access was not allowed.",
-		"If that was not what you meant, open the link again and choose Allow."},
-	[CONNECT_BAD_STATE] = {400, "Not connected: this sign-in is not valid here",
-		"The sign-in has expired, was used already, or was begun in another browser.",
-		"Open the link again, and finish within ten minutes in the same browser."},
-	[CONNECT_BAD_REQUEST] = {400, "Not connected: the answer was incomplete",
-		"This address was called without a code and without an error.",
-		"Open the link again and follow Google's pages to the end."},
-	[CONNECT_MISSING_SCOPE] = {403, "Not connected: a permission is missing",
-		"The permission to see and manage the business listings was not ticked, so reviews "
-		"cannot be "
-		"fetched.",
-		"Open the link again and tick every permission that Google asks for."},
-	[CONNECT_NO_REFRESH_TOKEN] = {409, "Not connected: Google gave no lasting access",
-		"Google answered without a refresh token, so the connection would end within the "
-		"hour.",
-		"Remove the app at myaccount.google.com/permissions, then open the link again."},
-	[CONNECT_FAILED] = {502, "Not connected: Google could not be asked",
-		"The exchange with Google failed.", "Open the link again in a few minutes."},
-};
-
-const struct connect_ending *connect_ending(enum connect_outcome outcome)
-{
-	return &endings[outcome];
-}
-
-/* ---- before ---- */
+#define AGAIN_PATH "/token-management/auth/callback"
 
 /* Where the form may lead: here, and by our redirect to the provider. */
-static void write_form_action(struct request *req, struct buf *ret)
+static void write_form_action(struct request *req, const char *provider, struct buf *ret)
 {
-	const char *url = request_settings(req)->google_auth_url;
-	const char *host = strstr(url, "://");
+	const char *url = provider ? connect_consent_url(request_tokens(req), provider) : NULL;
+	const char *host = url ? strstr(url, "://") : NULL;
 
-	buf_add_text(ret, "'self' ");
-	if (host)
-		buf_add(ret, url, (size_t)(host - url) + 3 + strcspn(host + 3, "/?#"));
+	buf_add_text(ret, "'self'");
+	if (host == NULL)
+		return;
+	buf_add_char(ret, ' ');
+	buf_add(ret, url, (size_t)(host - url) + 3 + strcspn(host + 3, "/?#"));
+}
+
+static const char *title_of(const char *provider)
+{
+	return provider && strcmp(provider, "google") == 0 ? "Google" : provider;
 }
 
 void connect_page_ask(struct request *req, const struct client *c, const char *ticket)
@@ -67,136 +36,178 @@ void connect_page_ask(struct request *req, const struct client *c, const char *t
 
 	buf_addf(&action, "/token-management/oauth/login/%lld?ticket=", (long long)c->id);
 	text_percent_encode(&action, ticket, strlen(ticket));
-	write_form_action(req, &may_lead);
+	write_form_action(req, c->provider, &may_lead);
 	const struct name_value values[] = {
 		{"workspace", c->workspace_name},
 		{"email", c->workspace_email},
 		{"branch", c->branch_id},
+		{"provider", title_of(c->provider)},
 		{"action", buf_text(&action)},
 	};
 	page_answer_template(req, "connect.html", values, ARRAY_LEN(values), buf_text(&may_lead));
 	req->answer.secret = true;
 }
 
+const char *mask_email(const char *email, char ret[static MASKED_EMAIL_SIZE])
+{
+	const size_t len = strcspn(email, "@");
+	size_t first = 1;
+
+	/* A whole character, and the last one only of a name that hides enough between. */
+	while (first < len && ((unsigned char)email[first] & 0xc0) == 0x80)
+		first++;
+	const bool shows_last = len > 4 && (unsigned char)email[len - 1] < 0x80;
+	snprintf(ret, MASKED_EMAIL_SIZE, "%.*s•••••%.*s%s", (int)(len ? first : 0), email,
+		shows_last ? 1 : 0, email + (shows_last ? len - 1 : 0), email + len);
+	return ret;
+}
+
 /* ---- after ---- */
 
-struct shown { /* what a page of an ending is made of; borrowed */
-	enum connect_outcome outcome;
-	const char *workspace, *branch, *sentence;
+struct told { /* one ending in the words of this flow */
+	const struct ending *e;
+	struct buf title, sentence, next, list, operator;
 };
 
-static void answer_page(struct request *req, const struct shown *s)
+static void told_done(struct told *t)
 {
-	const struct connect_ending *e = &endings[s->outcome];
-	char title[400];
+	buf_drop(&t->title);
+	buf_drop(&t->sentence);
+	buf_drop(&t->next);
+	buf_drop(&t->list);
+	buf_drop(&t->operator);
+}
 
-	if (s->outcome == CONNECT_DONE && s->workspace[0])
-		snprintf(title, sizeof(title), "%s is connected", s->workspace);
-	else
-		snprintf(title, sizeof(title), "%s", e->title);
+static void write_operator(const struct connect_result *r, struct buf *ret)
+{
+	const char *hint = error_words(r->provider_error);
+
+	if (r->outcome != CONNECT_MISCONFIGURED)
+		return;
+	buf_addf(ret, "%s answered %s", r->provider_title ? r->provider_title : "the provider",
+		r->provider_error ? r->provider_error : "with an error");
+	if (r->fault && r->fault->text[0])
+		buf_addf(ret, " (%s)", r->fault->text);
+	if (*hint)
+		buf_addf(ret, ": %s", hint);
+	if (r->branch_id)
+		buf_addf(ret, ". Branch %s.", r->branch_id);
+}
+
+static void tell(const struct connect_result *r, struct told *ret)
+{
+	char masked[MASKED_EMAIL_SIZE] = "";
+	const struct name_value values[] = {
+		{"workspace",
+			r->workspace_name && *r->workspace_name ? r->workspace_name : "The branch"},
+		{"provider", r->provider_title ? r->provider_title : "Google"},
+		{"account", r->account},
+		{"expected", r->workspace_email ? mask_email(r->workspace_email, masked) : NULL},
+	};
+	struct buf *const texts[] = {&ret->title, &ret->sentence, &ret->next};
+
+	ret->e = connect_words(r);
+	const char *const words[] = {ret->e->title, ret->e->sentence, ret->e->next};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		*texts[i] = BUF_INIT(4096);
+		page_words(words[i], values, ARRAY_LEN(values), texts[i]);
+	}
+	ret->list = BUF_INIT(16384);
+	if (r->outcome == CONNECT_MISSING_SCOPE && r->missing_scopes)
+		scope_words(r->missing_scopes, &ret->list);
+	ret->operator= BUF_INIT(4096);
+	write_operator(r, &ret->operator);
+}
+
+static void answer_page(struct request *req, const struct connect_result *r, const struct told *t)
+{
+	AUTO(buf_drop) struct buf may_lead = BUF_INIT(LIMIT_URL_BYTES * 2);
+	AUTO(buf_drop) struct buf note = BUF_INIT(1024);
+	const bool can_retry = t->e->button && r->state;
+
+	if (r->branch_id)
+		buf_addf(&note, "Branch %s", r->branch_id);
+	if (can_retry)
+		write_form_action(req, r->provider, &may_lead);
 	const struct page page = {
-		.title = title,
-		.sentence = s->sentence,
-		.next = e->next,
-		.note = s->branch,
-		.is_good = s->outcome == CONNECT_DONE,
+		.tone = t->e->tone,
+		.title = buf_text(&t->title),
+		.sentence = buf_text(&t->sentence),
+		.list = buf_text(&t->list),
+		.next = buf_text(&t->next),
+		.action = can_retry ? AGAIN_PATH : NULL,
+		.button = t->e->button,
+		.note = buf_text(&note),
+		.operator= buf_text(&t->operator),
+		.form_action = can_retry ? buf_text(&may_lead) : NULL,
 	};
-	page_answer(req, e->status, &page);
+	page_answer(req, t->e->status, &page);
 }
 
-static uint8_t seal_key[32];
-static pthread_once_t seal_key_made = PTHREAD_ONCE_INIT;
-
-static void make_seal_key(void)
+static void answer_done(struct request *req, const struct connect_result *r)
 {
-	rand_bytes(seal_key, sizeof(seal_key));
+	struct json_out out = answer_json(req);
+
+	json_add_bool(&out, "success", true);
+	json_add_text(&out, "message", "Authentication successful");
+	json_add_text(&out, "client_id", r->client_oauth_id);
+	json_add_text(&out, "branch_id", r->branch_id);
+	json_add_time(&out, "expires_at", r->expires_at_ms);
+	if (r->is_wrong_account)
+		json_add_text(&out, "wrong_account", r->account);
+	json_close(&out, '}');
 }
 
-/* Whoever can write a cookie must not be able to write our pages. */
-static void authenticate(const char *bytes, size_t len, uint8_t ret[static HASH_BLAKE2B_SIZE])
+static void answer_problem(
+	struct request *req, const struct connect_result *r, const struct told *t)
 {
-	AUTO(buf_drop) struct buf all = BUF_INIT_WIPED(RESULT_BYTES_MAX + sizeof(seal_key));
+	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
+	const bool tells = r->outcome == CONNECT_UNAVAILABLE || r->outcome == CONNECT_MISCONFIGURED;
 
-	pthread_once(&seal_key_made, make_seal_key);
-	buf_add(&all, seal_key, sizeof(seal_key));
-	buf_add(&all, bytes, len);
-	hash_blake2b(buf_text(&all), all.len, ret);
+	buf_addf(&detail, "%s: %s", buf_text(&t->title), buf_text(&t->sentence));
+	if (tells && r->fault)
+		buf_addf(&detail, " (%s)", r->fault->text);
+	buf_addf(&detail, " %s", buf_text(&t->next));
+	struct json_out out = problem_open(req, t->e->status, buf_text(&detail));
+	if (r->branch_id)
+		json_add_text(&out, "branch_id", r->branch_id);
+	if (r->provider_error)
+		json_add_text(&out, "provider_error", r->provider_error);
+	if (r->missing_scopes)
+		json_add_text(&out, "missing_scopes", r->missing_scopes);
+	if (r->outcome == CONNECT_WRONG_ACCOUNT && r->account)
+		json_add_text(&out, "wrong_account", r->account);
+	json_close(&out, '}');
+	if (r->outcome == CONNECT_UNAVAILABLE)
+		problem_retry_after(req,
+			r->fault && r->fault->retry_after_ms ? r->fault->retry_after_ms : 60000);
 }
 
-/* "<end of life> <outcome> NUL workspace NUL branch NUL sentence NUL", and the proof before it. */
-static void write_cookie(struct request *req, const struct shown *s)
+void connect_page_end(struct request *req, const struct connect_result *r)
 {
-	AUTO(buf_drop)
-	struct buf text = BUF_INIT(RESULT_BYTES_MAX), all = BUF_INIT(RESULT_BYTES_MAX);
-	AUTO(buf_drop) struct buf cookie = BUF_INIT(2 * RESULT_BYTES_MAX);
-	uint8_t proof[HASH_BLAKE2B_SIZE];
+	AUTO(told_done) struct told t = {0};
 
-	buf_addf(&text, "%lld %d", (long long)(clock_wall_ms() + RESULT_MS), (int)s->outcome);
-	const char *const parts[] = {"", s->workspace, s->branch, s->sentence};
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		buf_add(&text, parts[i], strlen(parts[i]) + 1);
-	authenticate(buf_text(&text), text.len, proof);
-	buf_add(&all, proof, sizeof(proof));
-	buf_add(&all, buf_text(&text), text.len);
-	buf_add_text(&cookie, RESULT_COOKIE "=");
-	text_base64url(&cookie, buf_text(&all), all.len);
-	buf_addf(&cookie, "; Path=" CALLBACK_PATH "; Max-Age=%d; HttpOnly; SameSite=Lax%s",
-		RESULT_MS / 1000,
-		text_starts(request_settings(req)->public_url, "https:") ? "; Secure" : "");
-	answer_header(req, "Set-Cookie", buf_text(&cookie));
+	tell(r, &t);
+	if (request_wants_html(req))
+		answer_page(req, r, &t);
+	else if (r->outcome == CONNECT_DONE)
+		answer_done(req, r);
+	else
+		answer_problem(req, r, &t);
 }
 
-void connect_page_end(struct request *req, const struct connect_result *r, const char *sentence)
+void connect_page_link(struct request *req, enum link_outcome outcome)
 {
-	const struct shown s = {
-		.outcome = r->outcome,
-		.workspace = r->workspace_name ? r->workspace_name : "",
-		.branch = r->branch_id ? r->branch_id : "",
-		.sentence = sentence,
-	};
+	const struct ending *e = link_words(outcome);
+	AUTO(buf_drop) struct buf detail = BUF_INIT(1024);
+	const struct page page = {
+		.tone = e->tone, .title = e->title, .sentence = e->sentence, .next = e->next};
 
-	if (r->branch_id == NULL) {
-		answer_page(req, &s);
+	if (request_wants_html(req)) {
+		page_answer(req, e->status, &page);
 		return;
 	}
-	req->answer.status = 303;
-	req->answer.content_type = NULL;
-	write_cookie(req, &s);
-	answer_header(req, "Location", CALLBACK_PATH);
+	buf_addf(&detail, "%s: %s %s", e->title, e->sentence, e->next);
+	problem_say(req, e->status, buf_text(&detail));
 	answer_header(req, "Referrer-Policy", "no-referrer");
-}
-
-static bool read_cookie(const struct buf *all, struct shown *ret)
-{
-	const char *text = all->data + HASH_BLAKE2B_SIZE, *end = all->data + all->len;
-	const char **const parts[] = {&ret->workspace, &ret->branch, &ret->sentence};
-	uint8_t proof[HASH_BLAKE2B_SIZE];
-	long long until_ms;
-	int outcome;
-
-	if (all->len <= HASH_BLAKE2B_SIZE || end[-1] != '\0')
-		return false;
-	authenticate(text, (size_t)(end - text), proof);
-	if (!hash_equal(proof, all->data, sizeof(proof)) ||
-		sscanf(text, "%lld %d", &until_ms, &outcome) != 2 || until_ms <= clock_wall_ms())
-		return false;
-	ret->outcome = (enum connect_outcome)outcome;
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		text += strlen(text) + 1;
-		*parts[i] = text;
-	}
-	return true;
-}
-
-bool connect_page_again(struct request *req)
-{
-	AUTO(buf_drop) struct buf all = BUF_INIT(RESULT_BYTES_MAX);
-	const char *cookie = request_cookie(req, RESULT_COOKIE);
-	struct shown s;
-
-	if (cookie == NULL || text_base64url_decode(cookie, strlen(cookie), &all) != 0 ||
-		buf_failed(&all) || !read_cookie(&all, &s))
-		return false;
-	answer_page(req, &s);
-	return true;
 }

@@ -17,19 +17,22 @@ static const char *template_text(const char *name)
 	return file ? (const char *)file->data : FALLBACK;
 }
 
+static const char *style_sheet(void)
+{
+	const struct embedded_file *file = console_file("page.css");
+
+	return file ? (const char *)file->data : "";
+}
+
 /* The style sheet stands in the page; its hash is what allows it, and only it. */
-static void write_policy(const char *text, const char *form_action, struct buf *ret)
+static void write_policy(const char *form_action, struct buf *ret)
 {
 	AUTO(buf_drop) struct buf hash = BUF_INIT(64);
 	uint8_t digest[HASH_SHA256_SIZE];
-	const char *style = strstr(text, "<style>");
-	const char *end = style ? strstr(style, "</style>") : NULL;
+	const char *style = style_sheet();
 
-	if (end) {
-		style += strlen("<style>");
-		hash_sha256(style, (size_t)(end - style), digest);
-		text_base64(&hash, digest, sizeof(digest));
-	}
+	hash_sha256(style, strlen(style), digest);
+	text_base64(&hash, digest, sizeof(digest));
 	buf_addf(ret,
 		"default-src 'none'; style-src 'sha256-%s'; frame-ancestors 'none'; base-uri "
 		"'none'; "
@@ -37,15 +40,61 @@ static void write_policy(const char *text, const char *form_action, struct buf *
 		buf_text(&hash), form_action);
 }
 
-static void add_value(
-	const struct name_value *values, size_t n, const char *name, size_t len, struct buf *ret)
+/* ---- templates ---- */
+
+struct filling { /* borrowed */
+	const struct name_value *values;
+	size_t n;
+	bool escapes;
+};
+
+static const char *find_value(const struct filling *x, const char *name, size_t len)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strlen(values[i].name) == len && memcmp(values[i].name, name, len) == 0)
-			text_html(ret, values[i].value ? values[i].value : "");
+	for (size_t i = 0; i < x->n; i++)
+		if (strlen(x->values[i].name) == len && memcmp(x->values[i].name, name, len) == 0)
+			return x->values[i].value ? x->values[i].value : "";
+	return "";
 }
 
-void page_render(const char *template, const struct name_value *values, size_t n, struct buf *ret)
+/* Behind the {{/name}} that ends a section; NULL when there is none. */
+static const char *skip_section(const char *at, const char *name, size_t len)
+{
+	while ((at = strstr(at, "{{/"))) {
+		at += 3;
+		if (strncmp(at, name, len) == 0 && strncmp(at + len, "}}", 2) == 0)
+			return at + len + 2;
+	}
+	return NULL;
+}
+
+static void add_value(const struct filling *x, const char *name, size_t len, struct buf *ret)
+{
+	if (len == strlen("style") && memcmp(name, "style", len) == 0)
+		buf_add_text(ret, style_sheet());
+	else if (x->escapes)
+		text_html(ret, find_value(x, name, len));
+	else
+		buf_add_text(ret, find_value(x, name, len));
+}
+
+/* What a tag between braces does; answers where the template goes on. */
+static const char *take_tag(
+	const struct filling *x, const char *tag, const char *close, struct buf *ret)
+{
+	const size_t len = (size_t)(close - tag);
+	const char *behind = close + 2, *end;
+
+	if (*tag == '#') {
+		end = *find_value(x, tag + 1, len - 1) ? NULL
+						       : skip_section(behind, tag + 1, len - 1);
+		return end ? end : behind;
+	}
+	if (*tag != '/')
+		add_value(x, tag, len, ret);
+	return behind;
+}
+
+static void render(const char *template, const struct filling *x, struct buf *ret)
 {
 	for (;;) {
 		const char *open = strstr(template, "{{");
@@ -53,11 +102,22 @@ void page_render(const char *template, const struct name_value *values, size_t n
 		if (close == NULL)
 			break;
 		buf_add(ret, template, (size_t)(open - template));
-		add_value(values, n, open + 2, (size_t)(close - open - 2), ret);
-		template = close + 2;
+		template = take_tag(x, open + 2, close, ret);
 	}
 	buf_add_text(ret, template);
 }
+
+void page_render(const char *template, const struct name_value *values, size_t n, struct buf *ret)
+{
+	render(template, &(struct filling){.values = values, .n = n, .escapes = true}, ret);
+}
+
+void page_words(const char *template, const struct name_value *values, size_t n, struct buf *ret)
+{
+	render(template, &(struct filling){.values = values, .n = n}, ret);
+}
+
+/* ---- answers ---- */
 
 void page_answer_template(struct request *req, const char *name, const struct name_value *values,
 	size_t n, const char *form_action)
@@ -69,7 +129,7 @@ void page_answer_template(struct request *req, const char *name, const struct na
 	answer_begin(&req->answer);
 	req->answer.content_type = "text/html; charset=utf-8";
 	page_render(text, values, n, &req->answer.body);
-	write_policy(text, form_action, &policy);
+	write_policy(form_action, &policy);
 	answer_header(req, "Content-Security-Policy", buf_text(&policy));
 	answer_header(req, "Referrer-Policy", "no-referrer");
 	answer_header(req, "X-Content-Type-Options", "nosniff");
@@ -77,14 +137,17 @@ void page_answer_template(struct request *req, const char *name, const struct na
 
 void page_answer(struct request *req, unsigned status, const struct page *page)
 {
-	const struct name_value values[] = {
-		{"title", page->title},
-		{"sentence", page->sentence},
-		{"next", page->next},
-		{"note", page->note},
-		{"tone", page->is_good ? "good" : "bad"},
+	const struct name_value values[] = {{"good", page->tone == PAGE_GOOD ? "1" : NULL},
+		{"warn", page->tone == PAGE_WARN ? "1" : NULL},
+		{"bad", page->tone == PAGE_BAD ? "1" : NULL}, {"title", page->title},
+		{"sentence", page->sentence}, {"list", page->list}, {"next", page->next},
+		{"action", page->action}, {"button", page->button}, {"note", page->note},
+		{
+			"operator",
+			page->operator},
 	};
 
-	page_answer_template(req, "message.html", values, ARRAY_LEN(values), "'none'");
+	page_answer_template(req, "message.html", values, ARRAY_LEN(values),
+		page->form_action ? page->form_action : "'none'");
 	req->answer.status = status;
 }

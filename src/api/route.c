@@ -34,6 +34,7 @@ static const struct route *const tables[] = {
 	client_routes,
 	audit_routes,
 	connect_routes,
+	link_routes,
 	token_routes,
 	job_routes,
 	review_routes,

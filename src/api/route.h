@@ -47,6 +47,7 @@ void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 void route_use(const struct route *extra);
 
 extern const struct route health_routes[], client_routes[], audit_routes[], connect_routes[],
-	token_routes[], job_routes[], review_routes[], nested_routes[], event_routes[];
+	link_routes[], token_routes[], job_routes[], review_routes[], nested_routes[],
+	event_routes[];
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/secret.h"
 
+enum wrong_account { WRONG_ACCOUNT_WARN, WRONG_ACCOUNT_REFUSE };
+
 struct settings {
 	/* HTTP */
 	const char *api_host;
@@ -22,6 +24,7 @@ struct settings {
 	bool api_auth;
 	const char *public_url;         /* no trailing slash */
 	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
+	int64_t session_idle_ms, session_life_ms;
 	/* Storage */
 	const char *database_url;
 	const char *vault_key_file;
@@ -38,6 +41,7 @@ struct settings {
 	int64_t token_refresh_margin_ms, token_refresh_lease_ms;
 	bool token_background_refresh;
 	int64_t token_refresh_concurrency; /* background refreshes in flight */
+	int64_t connect_wrong_account;     /* enum wrong_account */
 	/* Reviews */
 	int64_t review_sync_interval_ms, review_full_sync_interval_ms, review_retention_ms;
 	/* Retry */

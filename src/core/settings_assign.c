@@ -141,6 +141,22 @@ static int assign_level(struct settings *s, const struct setting *row,
 	return refuse(row, given, "", near.best != NULL ? near.best : row->fallback, f);
 }
 
+static int assign_choice(struct settings *s, const struct setting *row,
+	const struct setting_given *given, struct fault *f)
+{
+	const char *text = buf_text(&given->text);
+	struct nearest near = NEAREST(text);
+
+	for (int64_t i = 0; row->choices[i] != NULL; i++) {
+		if (strcasecmp(text, row->choices[i]) == 0) {
+			memcpy(place(s, row), &i, sizeof(i));
+			return 0;
+		}
+		nearest_offer(&near, row->choices[i]);
+	}
+	return refuse(row, given, "", near.best != NULL ? near.best : row->fallback, f);
+}
+
 bool settings_is_loopback(const char *host, size_t len)
 {
 	char name[64];
@@ -280,6 +296,8 @@ int setting_assign(struct settings *s, const struct setting *row, const struct s
 		return assign_bool(s, row, given, f);
 	case SETTING_LEVEL:
 		return assign_level(s, row, given, f);
+	case SETTING_CHOICE:
+		return assign_choice(s, row, given, f);
 	case SETTING_TEXT:
 	case SETTING_BASE:
 	case SETTING_ADDRESS:

@@ -15,6 +15,8 @@
 #define ADDRESS(kind, member) .type = (kind), AT(member), .min = 1, .max = LIMIT_URL_BYTES
 #define SECRET(member, most) .type = SETTING_SECRET, AT(member), .min = 1, .max = (most), .secret = true
 
+static const char *const wrong_account[] = {"warn", "refuse", NULL}; /* enum wrong_account */
+
 static const char http[] = "HTTP";
 static const char storage[] = "Storage";
 static const char google[] = "Google";
@@ -41,6 +43,11 @@ const struct setting settings_table[] = {
 	{http, "TLS_CERT", TEXT(tls_cert, 4096),
 		.meaning = "PEM file with the certificate chain, to serve HTTPS directly. Needs TLS_KEY."},
 	{http, "TLS_KEY", TEXT(tls_key, 4096), .meaning = "PEM file with the private key of TLS_CERT."},
+
+	{http, "SESSION_IDLE_SEC", NUMBER(SETTING_SECONDS, session_idle_ms, 60, 2592000), .unit = "seconds",
+		.fallback = "7200", .meaning = "A person's session in the browser ends when it was not used for that long."},
+	{http, "SESSION_LIFE_SEC", NUMBER(SETTING_SECONDS, session_life_ms, 60, 2592000), .unit = "seconds",
+		.fallback = "43200", .meaning = "Longest life of a session, however much it is used."},
 
 	{storage, "TOKEN_MANAGEMENT_DATABASE_URL", {"CLIENT_DATABASE_URL", "TOKEN_DATABASE_URL"},
 		TEXT(database_url, LIMIT_URL_BYTES), .secret = true, .fallback = "sqlite:var/review-fetcher.db",
@@ -87,6 +94,10 @@ const struct setting settings_table[] = {
 	{tokens, "TOKEN_REFRESH_CONCURRENCY", NUMBER(SETTING_INT, token_refresh_concurrency, 1, 480),
 		.unit = "refreshes", .fallback = "64",
 		.meaning = "Background refreshes in flight at once; five times as many start in a second at most."},
+
+	{tokens, "CONNECT_WRONG_ACCOUNT", NUMBER(SETTING_CHOICE, connect_wrong_account, 0, 0), .fallback = "warn",
+		.choices = wrong_account,
+		.meaning = "What happens when another account consents than the branch's workspace_email. warn: it is connected, and the page, the connection and the audit say so. refuse: nothing is stored."},
 
 	{reviews, "REVIEW_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_sync_interval_ms, 0, 2592000),
 		.unit = "seconds", .fallback = "3600", .meaning = "Quick pass per location, jittered; 0: only on request."},
@@ -156,6 +167,15 @@ const char *setting_nearest(const char *name)
 	return n.best;
 }
 
+static void list_choices(const char *const *choices, struct buf *ret)
+{
+	for (size_t i = 0; choices[i] != NULL; i++) {
+		if (i > 0)
+			buf_add_text(ret, choices[i + 1] == NULL ? " or " : ", ");
+		buf_add_text(ret, choices[i]);
+	}
+}
+
 void setting_bounds(const struct setting *row, struct buf *ret)
 {
 	switch (row->type) {
@@ -167,9 +187,10 @@ void setting_bounds(const struct setting *row, struct buf *ret)
 	case SETTING_INT:
 	case SETTING_SECONDS:
 	case SETTING_DAYS:
-		buf_addf(ret, "a whole number%s%s from %" PRId64 " to %" PRId64,
-			row->unit != NULL ? " of " : "", row->unit != NULL ? row->unit : "",
-			row->min, row->max);
+		buf_add_text(ret, "a whole number");
+		if (row->unit != NULL)
+			buf_addf(ret, " of %s", row->unit);
+		buf_addf(ret, " from %" PRId64 " to %" PRId64, row->min, row->max);
 		break;
 	case SETTING_DECIMAL:
 		buf_addf(ret, "a number from %" PRId64 ".0 to %" PRId64 ".0", row->min, row->max);
@@ -179,6 +200,9 @@ void setting_bounds(const struct setting *row, struct buf *ret)
 		break;
 	case SETTING_LEVEL:
 		buf_add_text(ret, "debug, info, warn or error");
+		break;
+	case SETTING_CHOICE:
+		list_choices(row->choices, ret);
 		break;
 	case SETTING_BASE:
 	case SETTING_ADDRESS:

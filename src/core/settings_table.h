@@ -16,6 +16,7 @@ enum setting_type {
 	SETTING_DECIMAL, /* double */
 	SETTING_BOOL,    /* bool: on/off, true/false, yes/no, 1/0 */
 	SETTING_LEVEL,   /* enum log_level */
+	SETTING_CHOICE,  /* int64_t: the index of one of the words in choices */
 	SETTING_BASE, /* const char *; a base address: no query, the trailing slash is taken off */
 	SETTING_ADDRESS, /* const char *; a whole address */
 	SETTING_SECRET,  /* struct secret */
@@ -31,10 +32,11 @@ struct setting {
 	const char *fallback_is; /* the default in words when the text does not tell */
 	const char *unit;        /* of a number; NULL: a mere count */
 	int64_t min, max;
-	bool secret;           /* the value is never printed */
-	bool plain_http;       /* http is allowed beyond loopback */
-	const char *mock_path; /* Google's addresses: path at the simulator */
-	const char *meaning;   /* one or two sentences */
+	const char *const *choices; /* SETTING_CHOICE: its words, ended by NULL */
+	bool secret;                /* the value is never printed */
+	bool plain_http;            /* http is allowed beyond loopback */
+	const char *mock_path;      /* Google's addresses: path at the simulator */
+	const char *meaning;        /* one or two sentences */
 };
 
 extern const struct setting settings_table[];

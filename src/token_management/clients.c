@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -68,6 +69,7 @@ void client_done(struct client *c)
 	mem_free(c->status_reason);
 	mem_free(c->granted_scopes);
 	mem_free(c->missing_scopes);
+	mem_free(c->connected_email);
 	*c = (struct client){0};
 }
 
@@ -80,7 +82,8 @@ void client_done(struct client *c)
 	"SELECT c.id, c.client_id, c.redirect_uri, c.branch_id, c.workspace_email,"    \
 	" c.workspace_name, c.provider, " STATUS_NOW ", c.status_reason, c.is_active," \
 	" c.created_at_ms, c.updated_at_ms, t.client_id, t.scope, t.requested_scope,"  \
-	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms"               \
+	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms,"              \
+	" t.google_email"                                                              \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
 static char *missing_scopes(const char *requested, const char *granted)
@@ -90,6 +93,22 @@ static char *missing_scopes(const char *requested, const char *granted)
 	if (requested != NULL)
 		scopes_missing(requested, granted, &missing);
 	return mem_text(buf_text(&missing));
+}
+
+/* Read, not stored: it heals by itself when the expected address is changed. */
+static char *account_reason(const char *connected, const char *expected)
+{
+	AUTO(buf_drop) struct buf reason = BUF_INIT(1024);
+
+	if (connected == NULL || expected == NULL || strcasecmp(connected, expected) == 0)
+		return NULL;
+	buf_addf(&reason, "connected as %s, not as the expected %s", connected, expected);
+	return mem_text(buf_text(&reason));
+}
+
+static bool is_alive(const char *status)
+{
+	return strcmp(status, "connected") == 0 || strcmp(status, "expiring") == 0;
 }
 
 static void read_client(
@@ -113,7 +132,10 @@ static void read_client(
 		.expires_at_ms = db_get_int(&c[15]),
 		.last_refreshed_at_ms = db_get_int(&c[16]),
 		.next_refresh_at_ms = db_get_int(&c[17]),
+		.connected_email = row_copy_text(&c[18]),
 	};
+	if (ret->status_reason == NULL && is_alive(ret->status))
+		ret->status_reason = account_reason(ret->connected_email, ret->workspace_email);
 	if (ret->client_oauth_id == NULL)
 		ret->client_oauth_id = mem_text(tm->settings->google_client_id != NULL
 							? tm->settings->google_client_id

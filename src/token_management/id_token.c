@@ -33,6 +33,15 @@ static void copy_claim(const json_t *payload, const char *key, char *to, size_t 
 		snprintf(to, size, "%s", text);
 }
 
+/* OpenID Connect Core section 5.1; some send it as a string. */
+static bool says_false(const json_t *payload, const char *key)
+{
+	const json_t *claim = json_member(payload, key);
+
+	return json_is_false(claim) ||
+	       (json_is_string(claim) && strcmp(json_string_value(claim), "false") == 0);
+}
+
 int id_token_read(const struct secret *jwt, const char *issuer, const char *alias,
 	const char *client_id, struct identity *ret)
 {
@@ -59,5 +68,7 @@ int id_token_read(const struct secret *jwt, const char *issuer, const char *alia
 		return 1;
 	copy_claim(payload, "sub", ret->subject, sizeof(ret->subject));
 	copy_claim(payload, "email", ret->email, sizeof(ret->email));
+	if (says_false(payload, "email_verified")) /* anybody's claim */
+		ret->email[0] = '\0';
 	return 0;
 }

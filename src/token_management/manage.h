@@ -21,13 +21,6 @@ MUST_CHECK int clients_change(struct token_management *tm, int64_t id,
 	const struct client_change *change, const struct actor *who, struct client *ret,
 	struct fault *f);
 
-/*
- * Whether connect_begin would start a flow with this ticket in this browser. Changes nothing, so
- * that a link survives being looked at by a robot. Faults as connect_begin.
- */
-MUST_CHECK int connect_look(struct token_management *tm, int64_t client_id, const char *ticket,
-	const char *browser, struct fault *f);
-
 enum revoke_outcome {
 	REVOKE_DONE,    /* the provider has ended the grant (or knew it no more), and so have we */
 	REVOKE_WAITS,   /* the provider could not be asked: `revoking`, tried until it is done */

@@ -171,6 +171,15 @@ void scopes_missing(const char *wanted, const char *granted, struct buf *ret)
 
 /* ---- requests ---- */
 
+/* Google otherwise takes the account that is signed in, without a word. */
+static void add_choosing_prompt(const char *prompt, struct buf *ret)
+{
+	AUTO(buf_drop) struct buf both = BUF_INIT(256);
+
+	buf_addf(&both, "select_account %s", prompt);
+	net_url_add(ret, "prompt", buf_text(&both));
+}
+
 void provider_authorize_url(
 	const struct provider *p, const struct authorize_request *r, struct buf *ret)
 {
@@ -183,7 +192,11 @@ void provider_authorize_url(
 	net_url_add(ret, "code_challenge", r->challenge);
 	net_url_add(ret, "code_challenge_method", "S256");
 	for (size_t i = 0; i < p->n_extra; i++) {
-		if (!query_has(p->auth_url, p->extra[i].name))
+		if (query_has(p->auth_url, p->extra[i].name))
+			continue;
+		if (r->chooses_account && strcmp(p->extra[i].name, "prompt") == 0)
+			add_choosing_prompt(p->extra[i].value, ret);
+		else
 			net_url_add(ret, p->extra[i].name, p->extra[i].value);
 	}
 	if (r->login_hint != NULL && r->login_hint[0] != '\0')

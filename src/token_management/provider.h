@@ -47,6 +47,7 @@ void scopes_missing(const char *wanted, const char *granted, struct buf *ret);
 
 struct authorize_request { /* borrowed */
 	const char *client_id, *redirect_uri, *state, *challenge, *login_hint;
+	bool chooses_account; /* the person is to be asked which one (OIDC Core 3.1.2.1, prompt) */
 };
 /* The address of the consent page (RFC 6749 4.1.1, RFC 7636 4.3); the URL's own query is kept. */
 void provider_authorize_url(

@@ -51,6 +51,7 @@ struct client { /* strings are owned by the struct: client_done */
 	char *client_oauth_id, *redirect_uri, *branch_id, *workspace_email, *workspace_name;
 	char *provider, *status, *status_reason; /* status_reason may be NULL */
 	char *granted_scopes, *missing_scopes;   /* blank-separated; NULL when no token yet */
+	char *connected_email; /* of the account that consented, as it was named; NULL: unknown */
 	bool is_active;
 	int64_t created_at_ms, updated_at_ms;
 	int64_t expires_at_ms, last_refreshed_at_ms, next_refresh_at_ms; /* 0: none */
@@ -89,55 +90,6 @@ MUST_CHECK int clients_list(struct token_management *tm, const struct client_fil
 /* Deletes the client and its tokens here; says nothing to Google. FAULT_MISSING. */
 MUST_CHECK int clients_delete(
 	struct token_management *tm, int64_t id, const struct actor *who, struct fault *f);
-
-/* ---- connect: the consent flow (RFC 6749 4.1, RFC 7636) ---- */
-
-#define CONNECT_LINK_MS (24 * 60 * 60 * 1000)
-#define CONNECT_FLOW_MS (10 * 60 * 1000)
-/* Worker. A one-time link for people without a key, appended to *ret_url. FAULT_MISSING. */
-MUST_CHECK int connect_link(struct token_management *tm, int64_t client_id, const struct actor *who,
-	struct buf *ret_url, int64_t *ret_expires_at_ms, struct fault *f);
-
-struct connect_start {
-	struct buf location; /* where to send the browser */
-	char cookie[64];     /* value that binds the flow to this browser */
-};
-void connect_start_done(struct connect_start *s);
-/*
- * Worker. Starts a flow. ticket NULL: the caller was already authorised by key or session. browser:
- * the cookie value the browser showed, or NULL. FAULT_MISSING "Client not found or inactive";
- * FAULT_DENIED: the ticket is unknown, expired, used up or opened in another browser.
- */
-MUST_CHECK int connect_begin(struct token_management *tm, int64_t client_id, const char *ticket,
-	const char *browser, const struct actor *who, struct connect_start *ret, struct fault *f);
-
-struct connect_reply { /* what the provider sent to the callback; each may be NULL; borrowed */
-	const char *state, *code, *error, *iss;
-	const char *browser; /* cookie */
-};
-enum connect_outcome {
-	CONNECT_DONE,        /* connected */
-	CONNECT_REFUSED,     /* the person said no (access_denied) */
-	CONNECT_BAD_STATE,   /* missing, unknown, expired, used, another browser's: nothing asked */
-	CONNECT_BAD_REQUEST, /* no code and no error */
-	CONNECT_MISSING_SCOPE, /* connected or not, the review scope was unticked: no token kept */
-	CONNECT_NO_REFRESH_TOKEN, /* the provider gave none */
-	CONNECT_FAILED,           /* the exchange failed; fault says how */
-};
-struct connect_result { /* borrowed for the call */
-	enum connect_outcome outcome;
-	int64_t client_row; /* 0 when the state is not known */
-	const char *client_oauth_id, *branch_id,
-		*workspace_name;    /* NULL when the state is not known */
-	const char *provider_error; /* `error` of the provider, or NULL */
-	int64_t expires_at_ms;
-	const struct fault *fault; /* with CONNECT_FAILED */
-};
-typedef void connect_done_fn(void *arg, const struct connect_result *result);
-/* Worker. Spends the state and, once, the code. done is called exactly once, on a worker, maybe
- * inside. */
-void connect_finish(struct token_management *tm, const struct connect_reply *reply,
-	connect_done_fn *done, void *arg);
 
 /* ---- tokens: the hot path ---- */
 
@@ -247,4 +199,5 @@ bool keys_may_see(struct token_management *tm, const struct key_grant *key, cons
 size_t keys_branches(struct token_management *tm, const struct key_grant *key, char ***ret);
 
 #include "token_management/manage.h"
+#include "token_management/token_management_connect.h"
 #endif

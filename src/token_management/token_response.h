@@ -65,7 +65,8 @@ bool token_error_is_plain(const char *text, size_t max);
 
 /* The claims we keep of an ID token (OpenID Connect Core section 2). */
 struct identity {
-	char subject[256], email[256]; /* "" when absent */
+	char subject[256],
+		email[256]; /* "" when absent; an address that is not verified is absent */
 };
 /*
  * Reads the payload of an ID token that came straight from the token endpoint over TLS, which

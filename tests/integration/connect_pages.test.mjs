@@ -91,7 +91,8 @@ describe('the page before', () => {
 
 describe('the page after', () => {
 	test('a_reload_shows_the_same_and_the_address_holds_no_code', async () => {
-		const link = await makeLink('reloaded', { workspace_name: 'Reloaded' });
+		const [account] = await google.people();
+		const link = await makeLink('reloaded', { workspace_name: 'Reloaded', workspace_email: account });
 		const jar = new CookieJar();
 		const started = await press(await open(link, jar), jar);
 		const page = await comeBack(await service.consent(started.headers.location), jar);
@@ -111,7 +112,7 @@ describe('the page after', () => {
 		let started = await press(await open(link, jar), jar);
 		const page = await comeBack(await service.consent(started.headers.location, { allow: false }), jar);
 		assert.equal(page.status, 400);
-		assert.match(page.text, /access was refused/);
+		assert.match(page.text, /You did not allow the access/);
 		started = await press(await open(link, jar), jar);
 		assert.match((await comeBack(await service.consent(started.headers.location), jar)).text, /is connected/);
 	});
@@ -157,6 +158,6 @@ describe('the page after', () => {
 	test('nobody_sees_the_page_of_another_browser', async () => {
 		const page = await open(`${service.url}/token-management/auth/callback`, new CookieJar());
 		assert.equal(page.status, 400);
-		assert.match(page.text, /not valid here/);
+		assert.match(page.text, /nothing to see here/);
 	});
 });

@@ -236,7 +236,7 @@ describe('revoking', () => {
 
 describe('the audit', () => {
 	test('it_says_who_did_what_newest_first_page_by_page', async () => {
-		const { client_id: id } = await service.connect({ key, branch_id: 'watched' });
+		const { client_id: id } = await service.connect({ key, branch_id: 'watched', workspace_email: (await google.people())[0] });
 		await change(id, { workspace_name: 'Seen', client_secret: 'demo-app-secret' });
 		const all = (await audit({ branch_id: 'watched' })).events;
 		assert.deepEqual(all.map((e) => e.action), ['client.changed', 'connection.connected', 'connect.started', 'client.registered']);

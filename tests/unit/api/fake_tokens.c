@@ -27,6 +27,7 @@ static const struct {
 struct token_result fake_result = {
 	.outcome = TOKEN_UNAVAILABLE, .reason = "down", .retry_after_ms = 5000};
 enum connect_outcome fake_connect_outcome = CONNECT_DONE;
+const char *fake_connect_account;
 enum revoke_outcome fake_revoke_outcome = REVOKE_DONE;
 _Atomic int fake_waiting;
 struct fault fake_register_fault;
@@ -125,6 +126,7 @@ void client_done(struct client *c)
 	mem_free(c->status_reason);
 	mem_free(c->granted_scopes);
 	mem_free(c->missing_scopes);
+	mem_free(c->connected_email);
 	*c = (struct client){0};
 }
 
@@ -254,8 +256,9 @@ int connect_look(struct token_management *tm, int64_t client_id, const char *tic
 	(void)tm;
 	(void)client_id;
 	(void)browser;
+	(void)f;
 	if (strcmp(ticket, "good") != 0)
-		return fault_raise(f, FAULT_DENIED, "This link has expired");
+		return LINK_EXPIRED;
 	return 0;
 }
 
@@ -266,7 +269,7 @@ int connect_begin(struct token_management *tm, int64_t client_id, const char *ti
 	(void)browser;
 	(void)who;
 	if (ticket && strcmp(ticket, "good") != 0)
-		return fault_raise(f, FAULT_DENIED, "This link has expired");
+		return LINK_EXPIRED;
 	if (client_id > (int64_t)ARRAY_LEN(branches))
 		return fault_raise(f, FAULT_MISSING, "Client not found or inactive");
 	ret->location = BUF_INIT(1024);
@@ -275,23 +278,89 @@ int connect_begin(struct token_management *tm, int64_t client_id, const char *ti
 	return 0;
 }
 
-void connect_finish(struct token_management *tm, const struct connect_reply *reply,
-	connect_done_fn *done, void *arg)
+int connect_again(struct token_management *tm, const char *state, const char *browser,
+	const struct actor *who, struct connect_start *ret, struct fault *f)
+{
+	if (state == NULL || strcmp(state, "s") != 0)
+		return LINK_FLOW_OVER;
+	return connect_begin(tm, 1, NULL, browser, who, ret, f);
+}
+
+const char *connect_consent_url(const struct token_management *tm, const char *provider)
+{
+	(void)tm;
+	(void)provider;
+	return "https://accounts.example/auth";
+}
+
+int connect_links_list(struct token_management *tm, int64_t client_id, connect_link_each_fn *each,
+	void *arg, struct fault *f)
+{
+	const struct connect_link_row row = {
+		.id = "0123456789abcdef", .made_by = "key:fakekey", .created_at_ms = 1700000000000};
+
+	(void)tm;
+	(void)client_id;
+	return each(arg, &row, f);
+}
+
+int connect_links_revoke(struct token_management *tm, int64_t client_id, const char *link_id,
+	const struct actor *who, int64_t *ret_n, struct fault *f)
+{
+	(void)tm;
+	(void)client_id;
+	(void)who;
+	*ret_n = 1;
+	if (link_id && strcmp(link_id, "0123456789abcdef") != 0)
+		return fault_raise(f, FAULT_MISSING, "No open link of this client has that id");
+	return 0;
+}
+
+static void end_with(
+	enum connect_outcome outcome, const char *state, connect_done_fn *done, void *arg)
 {
 	const struct fault down = {
 		.kind = FAULT_UPSTREAM, .text = "The token endpoint answered 500."};
 	const struct connect_result result = {
-		.outcome = reply->state ? fake_connect_outcome : CONNECT_BAD_STATE,
+		.outcome = outcome,
 		.client_row = 1,
 		.client_oauth_id = "app.example",
-		.branch_id = reply->state ? "mine" : NULL,
-		.workspace_name = reply->state ? "Example <Ltd>" : NULL,
+		.branch_id = state ? "mine" : NULL,
+		.workspace_name = state ? "Example <Ltd>" : NULL,
+		.workspace_email = "owner@example.com",
+		.provider = "google",
+		.provider_title = "Google",
+		.state = state,
+		.provider_error = outcome == CONNECT_MISCONFIGURED ? "invalid_client" : NULL,
+		.missing_scopes = outcome == CONNECT_MISSING_SCOPE
+					  ? "https://www.googleapis.com/auth/business.manage odd"
+					  : NULL,
+		.account = fake_connect_account,
+		.is_wrong_account = fake_connect_account && outcome == CONNECT_DONE,
 		.expires_at_ms = 1700000000000,
 		.fault = &down,
 	};
 
-	(void)tm;
 	done(arg, &result);
+}
+
+int connect_recall(struct token_management *tm, const char *state, const char *browser,
+	connect_done_fn *done, void *arg, struct fault *f)
+{
+	(void)tm;
+	(void)f;
+	if (strcmp(state, "s") != 0 || strcmp(browser, "browser-1") != 0)
+		return 1;
+	end_with(fake_connect_outcome, "s", done, arg);
+	return 0;
+}
+
+void connect_finish(struct token_management *tm, const struct connect_reply *reply,
+	connect_done_fn *done, void *arg)
+{
+	(void)tm;
+	end_with(reply->state ? fake_connect_outcome : CONNECT_BAD_STATE, reply->state ? "s" : NULL,
+		done, arg);
 }
 
 /* ---- tokens ---- */

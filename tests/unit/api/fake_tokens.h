@@ -14,9 +14,10 @@
 
 extern struct token_result fake_result;           /* what "slow" gets */
 extern enum connect_outcome fake_connect_outcome; /* how callbacks end */
-extern enum revoke_outcome fake_revoke_outcome;   /* of a revocation without force */
-extern _Atomic int fake_waiting;                  /* callers that wait for "slow" */
-extern struct fault fake_register_fault;          /* kind set: clients_register raises it */
+extern const char *fake_connect_account; /* another than the expected one; NULL: the right one */
+extern enum revoke_outcome fake_revoke_outcome; /* of a revocation without force */
+extern _Atomic int fake_waiting;                /* callers that wait for "slow" */
+extern struct fault fake_register_fault;        /* kind set: clients_register raises it */
 
 /* Answers the oldest caller that waits, on this thread. False: nobody waits. */
 bool fake_answer(void);

@@ -687,7 +687,7 @@ static void a_login_link_leads_to_the_provider(void **state)
 	assert_string_equal(
 		reply_header(&reply, "Location", value), "https://accounts.example/auth?state=s");
 	assert_string_equal(reply_header(&reply, "Set-Cookie", value),
-		"rf_flow=browser-1; Path=/token-management; Max-Age=600; HttpOnly; SameSite=Lax");
+		"rf_flow=browser-1; Path=/token-management; Max-Age=86400; HttpOnly; SameSite=Lax");
 	assert_string_equal(reply_header(&reply, "Referrer-Policy", value), "no-referrer");
 	site.settings.public_url = "https://reviews.example";
 	ask("GET", "/token-management/oauth/login/1?ticket=good", NULL, NULL);
@@ -747,54 +747,76 @@ static void each_ending_has_a_page_and_a_problem(void **state)
 		enum connect_outcome outcome;
 		int status;
 		const char *words;
+		const char *account;
 	} rows[] = {
-		{CONNECT_DONE, 200, "Example &lt;Ltd&gt; is connected"},
-		{CONNECT_REFUSED, 400, "choose Allow"},
-		{CONNECT_BAD_STATE, 400, "within ten minutes in the same browser"},
-		{CONNECT_BAD_REQUEST, 400, "without a code"},
-		{CONNECT_MISSING_SCOPE, 403, "tick every permission"},
-		{CONNECT_NO_REFRESH_TOKEN, 409, "myaccount.google.com/permissions"},
-		{CONNECT_FAILED, 502, "The token endpoint answered 500."},
+		{CONNECT_DONE, 200, "Example &lt;Ltd&gt; is connected", NULL},
+		{CONNECT_DONE, 200, "you@example.net; o•••••r@example.com was expected",
+			"you@example.net"},
+		{CONNECT_REFUSED, 400, "choose Allow", NULL},
+		{CONNECT_EXPIRED, 400, "within ten minutes", NULL},
+		{CONNECT_LINK_REVOKED, 403, "was withdrawn", NULL},
+		{CONNECT_LINK_USED, 403, "has done its work", NULL},
+		{CONNECT_MISSING_SCOPE, 403,
+			"See, edit, create and delete your Google business listings\nodd", NULL},
+		{CONNECT_WRONG_ACCOUNT, 403, "You signed in as you@example.net", "you@example.net"},
+		{CONNECT_WRONG_ACCOUNT, 403, "did not say which account", NULL},
+		{CONNECT_NO_REFRESH_TOKEN, 409, "myaccount.google.com/permissions", NULL},
+		{CONNECT_UNAVAILABLE, 503, "Wait a few minutes", NULL},
+		{CONNECT_MISCONFIGURED, 502,
+			"Google answered invalid_client (The token endpoint answered 500.): check "
+			"client id and secret",
+			NULL},
 	};
-	char cookie[2048] = "";
-	const char *at;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		fake_connect_outcome = rows[i].outcome;
+		fake_connect_account = rows[i].account;
 		get_page("/token-management/auth/callback?state=s&code=c");
 		assert_int_equal(reply.status, 303);
 		assert_string_equal(
 			reply_header(&reply, "Location", value), "/token-management/auth/callback");
 		assert_string_equal(reply_header(&reply, "Referrer-Policy", value), "no-referrer");
-		at = strstr(buf_text(&reply.head), "rf_result=");
-		assert_non_null(at);
-		snprintf(cookie, sizeof(cookie), "%.*s", (int)strcspn(at, ";"), at);
-		get_result(cookie);
-		get_result(cookie); /* a reload */
+		assert_non_null(strstr(buf_text(&reply.head), "rf_result=s;"));
+		get_result("rf_result=s; rf_flow=browser-1");
+		get_result("rf_result=s; rf_flow=browser-1"); /* a reload */
 		assert_int_equal(reply.status, rows[i].status);
 		assert_string_equal(
 			reply_header(&reply, "Content-Type", value), "text/html; charset=utf-8");
 		assert_string_equal(reply_header(&reply, "Referrer-Policy", value), "no-referrer");
 		if (strstr(text(), rows[i].words) == NULL)
 			fail_msg("no '%s' in %s", rows[i].words, text());
+		assert_null(strstr(text(), "owner@example.com")); /* masked */
 		ask("GET", "/token-management/auth/callback?state=s&code=c", NULL, NULL);
 		assert_int_equal(reply.status, rows[i].status);
 		assert_string_equal(reply_header(&reply, "Referrer-Policy", value), "no-referrer");
-		if (rows[i].outcome == CONNECT_DONE)
+		if (rows[i].outcome != CONNECT_DONE)
+			assert_problem(rows[i].status, "\"detail\":");
+		else if (rows[i].account == NULL)
 			assert_string_equal(text(),
 				"{\"success\":true,\"message\":\"Authentication successful\","
 				"\"client_id\":\"app.example\",\"branch_id\":\"mine\","
 				"\"expires_at\":\"2023-11-14T22:13:20Z\"}");
-		else
-			assert_problem(rows[i].status, "\"detail\":");
 	}
+	fake_connect_account = NULL;
+}
+
+static void an_answer_that_belongs_to_nothing_has_its_page(void **state)
+{
+	(void)state;
 	ask("GET", "/token-management/auth/callback", NULL, NULL);
-	assert_problem(400, "expired");
-	cookie[strlen("rf_result=") + 60] ^= 1; /* nobody else writes our pages */
-	get_result(cookie);
+	assert_problem(400, "There is nothing to see here");
+	get_result("rf_result=s; rf_flow=another"); /* nobody sees what another browser saw */
 	assert_int_equal(reply.status, 400);
-	assert_non_null(strstr(text(), "has expired, was used already"));
+	assert_non_null(strstr(text(), "There is nothing to see here"));
+	fake_connect_outcome = CONNECT_FAILED;
+	get_page("/token-management/auth/callback?state=s&code=c");
+	assert_int_equal(reply.status, 502);
+	assert_non_null(strstr(text(), "Something went wrong here"));
+	fake_connect_outcome = CONNECT_BAD_REQUEST;
+	get_page("/token-management/auth/callback?state=s");
+	assert_int_equal(reply.status, 400);
+	assert_non_null(strstr(text(), "without a code"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -831,6 +853,7 @@ int main(void)
 		TEST(a_login_link_leads_to_the_provider),
 		TEST(a_link_shows_a_page_whose_button_begins),
 		TEST(each_ending_has_a_page_and_a_problem),
+		TEST(an_answer_that_belongs_to_nothing_has_its_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
