@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/client_json.h"
 #include "api/path.h"
 #include "api/problem.h"
 #include "api/revoking.h"
@@ -15,7 +16,7 @@
 #define NOT_FOUND "Client not found or inactive"
 
 /* What every answer about a client begins with; the names are the original's. */
-static void write_identity(struct json_out *out, const struct client *c)
+void client_write_identity(struct json_out *out, const struct client *c)
 {
 	json_add_int(out, "client_id", c->id);
 	json_add_text(out, "client_oauth_id", c->client_oauth_id);
@@ -43,7 +44,7 @@ static void write_words(struct json_out *out, const char *key, const char *words
 	json_close(out, ']');
 }
 
-static void write_state(struct json_out *out, const struct client *c)
+void client_write_state(struct json_out *out, const struct client *c)
 {
 	json_add_time(out, "updated_at", c->updated_at_ms);
 	json_add_text(out, "provider", c->provider);
@@ -92,7 +93,7 @@ static int register_client(struct request *req, struct fault *f)
 	req->answer.status = 201;
 	json_add_bool(&out, "success", true);
 	json_add_text(&out, "message", "Client created successfully");
-	write_identity(&out, &c);
+	client_write_identity(&out, &c);
 	json_close(&out, '}');
 	return 0;
 }
@@ -116,8 +117,8 @@ static int get_client(struct request *req, struct fault *f)
 	if (find_client(req, &c, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);
-	write_identity(&out, &c);
-	write_state(&out, &c);
+	client_write_identity(&out, &c);
+	client_write_state(&out, &c);
 	json_close(&out, '}');
 	return 0;
 }
@@ -169,8 +170,8 @@ static int write_one(void *arg, const struct client *c, struct fault *f)
 	l->room--;
 	l->last_id = c->id;
 	json_open(l->out, '{');
-	write_identity(l->out, c);
-	write_state(l->out, c);
+	client_write_identity(l->out, c);
+	client_write_state(l->out, c);
 	json_close(l->out, '}');
 	return 0;
 }
@@ -273,8 +274,8 @@ static int change_client(struct request *req, struct fault *f)
 	struct json_out out = answer_json(req);
 	json_add_bool(&out, "success", true);
 	json_add_text(&out, "message", "Client updated successfully");
-	write_identity(&out, &changed);
-	write_state(&out, &changed);
+	client_write_identity(&out, &changed);
+	client_write_state(&out, &changed);
 	json_close(&out, '}');
 	return 0;
 }

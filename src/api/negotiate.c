@@ -85,6 +85,16 @@ bool content_type_is_json(const char *content_type)
 	return is_json && charset_is_utf8(at + len);
 }
 
+bool content_type_is_ndjson(const char *content_type)
+{
+	const char *at = skip_blanks(content_type ? content_type : "");
+	const size_t len = strcspn(at, "; \t");
+
+	return (word_is(at, len, "application/x-ndjson") ||
+		       word_is(at, len, "application/jsonl")) &&
+	       charset_is_utf8(at + len);
+}
+
 bool cookie_find(const char *header, const char *name, char *ret, size_t size)
 {
 	const size_t name_len = strlen(name);

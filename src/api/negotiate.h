@@ -10,6 +10,8 @@
 bool accept_prefers_html(const char *accept);
 /* Content-Type is absent, application/json or …+json, and its charset, if any, is UTF-8. */
 bool content_type_is_json(const char *content_type);
+/* application/x-ndjson or application/jsonl, in UTF-8. */
+bool content_type_is_ndjson(const char *content_type);
 /* Copies a cookie's value (RFC 6265 section 4.2) into ret. False: not there, or longer than size
  * - 1. */
 bool cookie_find(const char *header, const char *name, char *ret, size_t size);

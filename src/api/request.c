@@ -25,6 +25,9 @@ void request_begin(struct request *req)
 	req->route = NULL;
 	req->n_params = req->n_query = req->n_errors = 0;
 	req->body = BUF_INIT_WIPED(LIMIT_BODY_BYTES);
+	req->is_upload = false;
+	req->is_whole = true;
+	req->upload = NULL;
 	req->has_key = false;
 	req->errors = NULL;
 	req->copies = NULL;
@@ -52,6 +55,8 @@ void answer_drop(struct answer *a)
 
 void request_done(struct request *req)
 {
+	if (req->upload)
+		req->upload_free(TAKE(req->upload));
 	buf_drop(&req->body);
 	answer_drop(&req->answer);
 	mem_free(TAKE(req->errors));

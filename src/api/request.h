@@ -83,6 +83,14 @@ struct request {
 	struct name_value query[REQUEST_QUERY_MAX]; /* decoded */
 	size_t n_query;
 	struct buf body;
+	/*
+	 * ROUTE_UPLOAD and NDJSON: the handler is called for each piece of the body, one call at a
+	 * time, and once more with is_whole, when it answers as any other. What it keeps in between
+	 * is upload; upload_free runs on any thread, also when the client has left.
+	 */
+	bool is_upload, is_whole;
+	void *upload;
+	void (*upload_free)(void *upload);
 	struct key_grant key; /* when the route has a scope and auth is on */
 	bool has_key;
 	char id[24]; /* request_id */

@@ -36,6 +36,7 @@ static const struct route *const tables[] = {
 	connect_routes,
 	link_routes,
 	token_routes,
+	import_routes,
 	job_routes,
 	review_routes,
 	nested_routes,

@@ -9,7 +9,8 @@
 
 #include "api/request.h"
 
-enum route_mode { ROUTE_INLINE = 1, ROUTE_WORKER };
+/* ROUTE_UPLOAD: a worker; a body of NDJSON comes in pieces (request.h), any other whole. */
+enum route_mode { ROUTE_INLINE = 1, ROUTE_WORKER, ROUTE_UPLOAD };
 typedef int route_fn(struct request *req, struct fault *f);
 
 /* Ways past the key, added to a route's scope. */
@@ -47,7 +48,7 @@ void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 void route_use(const struct route *extra);
 
 extern const struct route health_routes[], client_routes[], audit_routes[], connect_routes[],
-	link_routes[], token_routes[], job_routes[], review_routes[], nested_routes[],
-	event_routes[];
+	link_routes[], token_routes[], import_routes[], job_routes[], review_routes[],
+	nested_routes[], event_routes[];
 
 #endif

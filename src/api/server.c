@@ -183,8 +183,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 		break;
 	case STEP_BODY:
 		if (*len > 0) {
-			result = server_take_body(c, bytes, *len);
-			*len = 0;
+			result = server_take_body(c, bytes, len);
 		} else {
 			result = server_run(c);
 		}

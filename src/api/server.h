@@ -51,7 +51,7 @@ struct conn {
 	_Atomic int state;     /* who ends the request: see server_request.c */
 	enum conn_step step;
 	bool is_decided; /* the answer is there already; the body is thrown away */
-	size_t body_seen;
+	int64_t body_seen;
 	char *uri; /* target as sent, and behind it room for decoding; uri_inline or allocated */
 	size_t uri_len;
 	uint32_t count; /* requests on this connection, for their ids */
@@ -100,7 +100,8 @@ void server_raise_descriptors(size_t wanted);
 
 /* server_request.c: from the head of a request to its answer. Plain ints are enum MHD_Result. */
 int server_take_head(struct conn *c, const char *method);
-int server_take_body(struct conn *c, const char *bytes, size_t len);
+/* *len is 0 then, or what it was: the connection waits, and the bytes come again. */
+int server_take_body(struct conn *c, const char *bytes, size_t *len);
 int server_run(struct conn *c);
 /* Suspended connections go on; the last touch of api is the count of off_thread. */
 void server_resume(struct api *api, struct MHD_Connection *mhd);

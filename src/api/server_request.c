@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "api/auth.h"
+#include "api/negotiate.h"
 #include "api/problem.h"
 #include "api/request_life.h"
 #include "api/route.h"
@@ -167,6 +168,18 @@ static bool has_body(const char *method)
 	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
 }
 
+static unsigned long long body_limit(const struct conn *c)
+{
+	return c->req.is_upload ? LIMIT_UPLOAD_BYTES : LIMIT_BODY_BYTES;
+}
+
+static void refuse_length(struct conn *c)
+{
+	refuse(c, 413,
+		c->req.is_upload ? "The body has more than 4294967296 bytes: send it in parts."
+				 : "The body has more than 1048576 bytes: send less.");
+}
+
 /*
  * A refused body is read all the same, within bounds, since closing on unread bytes resets the
  * connection before the client has read why. Not when the client waits for our word before sending
@@ -177,8 +190,8 @@ static bool must_answer_now(struct conn *c)
 	const char *length = request_header(&c->req, "Content-Length");
 	const unsigned long long announced = length ? strtoull(length, NULL, 10) : 0;
 
-	if (announced > LIMIT_BODY_BYTES && !c->is_decided)
-		refuse(c, 413, "The body has more than 1048576 bytes: send less.");
+	if (announced > body_limit(c) && !c->is_decided)
+		refuse_length(c);
 	const char *expect = c->is_decided ? request_header(&c->req, "Expect") : NULL;
 	return c->is_decided && (announced > SERVER_DISCARD_BYTES ||
 					(expect && strcasecmp(expect, "100-continue") == 0));
@@ -189,6 +202,9 @@ int server_take_head(struct conn *c, const char *method)
 	c->req.method = method;
 	c->step = STEP_BODY;
 	decide_early(c);
+	c->req.is_upload = !c->is_decided && c->req.route->mode == ROUTE_UPLOAD &&
+			   content_type_is_ndjson(request_header(&c->req, "Content-Type"));
+	c->req.is_whole = !c->req.is_upload;
 	if (has_body(method) && must_answer_now(c)) {
 		c->step = STEP_ANSWER;
 		return server_send(c);
@@ -196,17 +212,69 @@ int server_take_head(struct conn *c, const char *method)
 	return MHD_YES;
 }
 
-int server_take_body(struct conn *c, const char *bytes, size_t len)
+/* ---- a body that is taken in pieces ---- */
+
+/* What is left of it is thrown away within the same bounds as any refused body. */
+static void break_off(struct conn *c)
 {
-	c->body_seen += len;
-	if (c->body_seen > SERVER_DISCARD_BYTES)
-		return MHD_NO;
-	if (c->is_decided)
+	c->is_decided = true;
+	c->body_seen = 0;
+	buf_reset(&c->req.body);
+}
+
+static void run_piece(struct task *task)
+{
+	struct request *req = CONTAINER_OF(task, struct request, task);
+	struct conn *c = conn_of(req);
+	struct api *api = c->api;
+	struct MHD_Connection *mhd = c->mhd;
+	struct fault f = {0};
+
+	metric_add(&server_taken_back, 1);
+	if (atomic_load(&api->is_draining)) {
+		refuse_closed(c);
+		break_off(c);
+	} else if (req->route->handle(req, &f) < 0) {
+		problem_answer(req, &f);
+		break_off(c);
+	}
+	buf_reset(&req->body);
+	conn_enter(c, PHASE_READING);
+	atomic_store(&c->state, STATE_RUNNING);
+	server_resume(api, mhd);
+}
+
+static void hand_piece_over(struct conn *c)
+{
+	metric_add(&server_handed_over, 1);
+	conn_enter(c, PHASE_WORKING);
+	atomic_fetch_add(&c->api->off_thread, 1);
+	MHD_suspend_connection(c->mhd);
+	atomic_store(&c->state, STATE_SUSPENDED);
+	c->req.task.run = run_piece;
+	pool_submit(c->api->parts.pool, &c->req.task);
+}
+
+/*
+ * A piece goes to a worker when it is full and more has come: bytes that are left with the library
+ * keep it from calling again while the connection is suspended.
+ */
+int server_take_body(struct conn *c, const char *bytes, size_t *len)
+{
+	(void)atomic_load(&c->state); /* what the worker wrote of the piece before */
+	if (!c->is_decided && c->req.is_upload && c->req.body.len >= LIMIT_UPLOAD_PIECE_BYTES) {
+		hand_piece_over(c);
 		return MHD_YES;
-	buf_add(&c->req.body, bytes, len);
-	if (buf_failed(&c->req.body)) {
+	}
+	c->body_seen += (int64_t)*len;
+	if (!c->is_decided && (unsigned long long)c->body_seen <= body_limit(c))
+		buf_add(&c->req.body, bytes, *len);
+	*len = 0;
+	if (c->is_decided)
+		return c->body_seen > SERVER_DISCARD_BYTES ? MHD_NO : MHD_YES;
+	if ((unsigned long long)c->body_seen > body_limit(c) || buf_failed(&c->req.body)) {
 		buf_drop(&c->req.body);
-		refuse(c, 413, "The body has more than 1048576 bytes: send less.");
+		refuse_length(c);
 	}
 	return MHD_YES;
 }
@@ -246,7 +314,7 @@ static void run_on_worker(struct task *task)
 
 	metric_add(&server_taken_back, 1);
 	const int done =
-		route->mode == ROUTE_WORKER ? route->handle(req, &f) : route->worker(req, &f);
+		route->mode == ROUTE_INLINE ? route->worker(req, &f) : route->handle(req, &f);
 	if (done < 0)
 		request_fail(req, &f);
 	else if (done == 0)
@@ -299,5 +367,6 @@ int server_run(struct conn *c)
 		refuse_closed(c);
 	if (c->is_decided)
 		return server_send(c);
-	return c->req.route->mode == ROUTE_WORKER ? hand_over(c) : run_inline(c);
+	c->req.is_whole = true;
+	return c->req.route->mode == ROUTE_INLINE ? run_inline(c) : hand_over(c);
 }

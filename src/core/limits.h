@@ -5,6 +5,9 @@
 
 #define LIMIT_HEADER_BYTES (16 * 1024)
 #define LIMIT_BODY_BYTES (1024 * 1024)
+#define LIMIT_UPLOAD_BYTES (INT64_C(4) * 1024 * 1024 * 1024) /* NDJSON that is taken in pieces */
+#define LIMIT_UPLOAD_PIECE_BYTES \
+	(256 * 1024)           /* … of about that size, each within LIMIT_REQUEST_MS */
 #define LIMIT_REQUEST_MS 30000 /* to send a whole request */
 #define LIMIT_IDLE_MS 120000   /* keep-alive without a request */
 #define LIMIT_LIST_DEFAULT 50

@@ -13,6 +13,7 @@
 #include "token_management/audit.h"
 #include "token_management/client_check.h"
 #include "token_management/grant.h"
+#include "token_management/import_rows.h"
 #include "token_management/internal.h"
 #include "token_management/state.h"
 
@@ -20,7 +21,7 @@
 
 /* ---- checking input ---- */
 
-static int check_app(
+int client_check_app(
 	const struct token_management *tm, const struct client_input *in, struct fault *f)
 {
 	const struct settings *s = tm->settings;
@@ -45,7 +46,7 @@ static int check_app(
 static int check_input(
 	const struct token_management *tm, const struct client_input *in, struct fault *f)
 {
-	if (check_app(tm, in, f) < 0)
+	if (client_check_app(tm, in, f) < 0)
 		return -1;
 	if (in->redirect_uri != NULL && client_check_redirect(in->redirect_uri, f) < 0)
 		return -1;
@@ -200,14 +201,6 @@ int clients_get_by_branch(
 
 /* ---- registering ---- */
 
-struct registering {
-	struct token_management *tm;
-	const struct client_input *in;
-	const struct actor *who;
-	const char *redirect_uri;
-	int64_t id;
-};
-
 static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
 {
 	(void)n_cols;
@@ -216,8 +209,7 @@ static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct
 	return 0;
 }
 
-/* The row's id is part of what the seal binds, so the secret can only follow the row. */
-static int put_secret(struct db *db, const struct registering *x, struct fault *f)
+int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f)
 {
 	AUTO(secret_drop)
 	struct secret plain = secret_from(x->in->client_secret, strlen(x->in->client_secret));
@@ -228,25 +220,8 @@ static int put_secret(struct db *db, const struct registering *x, struct fault *
 		db_int(x->id), db_sealed(&sealed));
 }
 
-static int write_registered(struct db *db, const struct registering *x, struct fault *f)
+int client_insert(struct db *db, struct client_insertion *x, struct fault *f)
 {
-	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
-	struct json_out o = JSON_OUT(&detail);
-
-	json_open(&o, '{');
-	json_add_int(&o, "client", x->id);
-	json_add_text(&o, "client_id", x->in->client_id);
-	json_add_text(&o, "redirect_uri", x->redirect_uri);
-	json_close(&o, '}');
-	if (audit_write(db, x->who, "client.registered", x->in->branch_id, buf_text(&detail), f) <
-		0)
-		return -1;
-	return store_note_change(db, CHANGE_CLIENT, x->in->branch_id, f);
-}
-
-static int register_body(struct db *db, void *arg, struct fault *f)
-{
-	struct registering *x = arg;
 	const struct client_input *in = x->in;
 
 	x->id = 0;
@@ -257,13 +232,49 @@ static int register_body(struct db *db, void *arg, struct fault *f)
 		    " ON CONFLICT (branch_id) DO NOTHING RETURNING id",
 		    read_id, &x->id, f, db_text(in->client_id), db_text(x->redirect_uri),
 		    db_text(in->branch_id), db_text(in->workspace_email),
-		    db_text(in->workspace_name), db_text(x->tm->google.name),
-		    db_int(clock_wall_ms())) < 0)
+		    db_text(in->workspace_name), db_text(x->provider), db_int(clock_wall_ms())) < 0)
 		return -1;
 	if (x->id == 0)
-		return fault_raise(f, FAULT_CONFLICT, "Branch ID already exists");
-	if (in->client_secret != NULL && put_secret(db, x, f) < 0)
+		return 1;
+	/* The row's id is part of what the seal binds, so the secret can only follow the row. */
+	return in->client_secret != NULL ? client_put_secret(db, x, f) : 0;
+}
+
+void client_callback_url(const struct token_management *tm, struct buf *ret)
+{
+	buf_addf(ret, "%s" CALLBACK_PATH, tm->settings->public_url);
+}
+
+struct registering {
+	struct client_insertion row;
+	const struct actor *who;
+};
+
+static int write_registered(struct db *db, const struct registering *x, struct fault *f)
+{
+	AUTO(buf_drop) struct buf detail = BUF_INIT(16384);
+	struct json_out o = JSON_OUT(&detail);
+	const char *branch_id = x->row.in->branch_id;
+
+	json_open(&o, '{');
+	json_add_int(&o, "client", x->row.id);
+	json_add_text(&o, "client_id", x->row.in->client_id);
+	json_add_text(&o, "redirect_uri", x->row.redirect_uri);
+	json_close(&o, '}');
+	if (audit_write(db, x->who, "client.registered", branch_id, buf_text(&detail), f) < 0)
 		return -1;
+	return store_note_change(db, CHANGE_CLIENT, branch_id, f);
+}
+
+static int register_body(struct db *db, void *arg, struct fault *f)
+{
+	struct registering *x = arg;
+	int outcome = client_insert(db, &x->row, f);
+
+	if (outcome < 0)
+		return -1;
+	if (outcome == 1)
+		return fault_raise(f, FAULT_CONFLICT, "Branch ID already exists");
 	return write_registered(db, x, f);
 }
 
@@ -271,14 +282,18 @@ int clients_register(struct token_management *tm, const struct client_input *in,
 	const struct actor *who, struct client *ret, struct fault *f)
 {
 	AUTO(buf_drop) struct buf callback = BUF_INIT(LIMIT_URL_BYTES + sizeof(CALLBACK_PATH));
-	struct registering x = {.tm = tm, .in = in, .who = who, .redirect_uri = in->redirect_uri};
+	struct registering x = {.row = {.tm = tm,
+					.in = in,
+					.redirect_uri = in->redirect_uri,
+					.provider = tm->google.name},
+		.who = who};
 
 	*ret = (struct client){0};
 	if (check_input(tm, in, f) < 0)
 		return -1;
-	if (x.redirect_uri == NULL) {
-		buf_addf(&callback, "%s" CALLBACK_PATH, tm->settings->public_url);
-		x.redirect_uri = buf_text(&callback);
+	if (x.row.redirect_uri == NULL) {
+		client_callback_url(tm, &callback);
+		x.row.redirect_uri = buf_text(&callback);
 	}
 	if (store_transact(tm->store, register_body, &x, f) < 0) {
 		if (f->kind == FAULT_CONFLICT)
@@ -286,7 +301,7 @@ int clients_register(struct token_management *tm, const struct client_input *in,
 		return -1;
 	}
 	slots_forget(tm, in->branch_id);
-	return clients_get(tm, x.id, ret, f);
+	return clients_get(tm, x.row.id, ret, f);
 }
 
 /* ---- listing ---- */
@@ -435,7 +450,8 @@ int client_delete(struct db *db, struct client_deletion *d, struct fault *f)
 		return -1;
 	if (d->branch_id[0] == '\0')
 		return 1;
-	if (audit_write(db, d->who, "client.deleted", d->branch_id, NULL, f) < 0)
+	if (audit_write(db, d->who, "client.deleted", d->branch_id, NULL, f) < 0 ||
+		import_forget(db, d->client_row, f) < 0)
 		return -1;
 	return store_note_change(db, CHANGE_CLIENT, d->branch_id, f);
 }

@@ -55,9 +55,16 @@ static void seal_previous(
 /* Whatever failed for the old secret is asked again now, by whoever reads the token next. */
 static int heal(struct db *db, const struct changing *x, struct fault *f)
 {
+	/* One that was imported waits for nothing else; who reads the others refreshes them. */
+	const bool is_awaited = x->now.state == STATE_PENDING && x->now.refresh.bytes != NULL;
+
+	if (is_awaited && store_note_change(db, CHANGE_DUE, x->now.branch_id, f) < 0)
+		return -1;
 	return db_exec(db,
-		"UPDATE tokens SET retry_at_ms = NULL, updated_at_ms = $2 WHERE client_id = $1",
-		NULL, f, db_int(x->id), db_int(clock_wall_ms()));
+		"UPDATE tokens SET retry_at_ms = NULL, updated_at_ms = $2, next_refresh_at_ms ="
+		" CASE WHEN CAST($3 AS BIGINT) = 1 THEN $2 ELSE next_refresh_at_ms END WHERE "
+		"client_id = $1",
+		NULL, f, db_int(x->id), db_int(clock_wall_ms()), db_int(is_awaited));
 }
 
 static int put_secret(struct db *db, const struct changing *x, struct fault *f)

@@ -9,8 +9,8 @@
 
 #define ADOPT_MOST 500
 #define FAR_MS (INT64_C(2) * 24 * 60 * 60 * 1000) /* beyond the life of any access token */
-#define CAN_REFRESH                                                  \
-	"(c.is_active = 1 AND c.status IN ('connected', 'degraded')" \
+#define CAN_REFRESH                                                             \
+	"(c.is_active = 1 AND c.status IN ('connected', 'degraded', 'pending')" \
 	" AND t.refresh_token IS NOT NULL)"
 
 void due_row_done(struct due_row *r)

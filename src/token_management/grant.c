@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "store/store.h"
+#include "token_management/import_rows.h"
 #include "token_management/internal.h"
 #include "token_management/sealed_column.h"
 #include "vault/vault.h"
@@ -232,7 +233,7 @@ static int move_state(struct db *db, const struct grant *g, enum connection_stat
 /* The fence, and for certainty that nobody ended the connection without moving it. */
 #define STILL_OURS                             \
 	" WHERE client_id = $1 AND fence = $2" \
-	" AND (SELECT status FROM clients WHERE id = $1) IN ('connected', 'degraded')"
+	" AND (SELECT status FROM clients WHERE id = $1) IN ('connected', 'degraded', 'pending')"
 
 int grant_store(struct db *db, const struct grant *g, int64_t fence, const struct grant_tokens *t,
 	struct fault *f)
@@ -256,7 +257,7 @@ int grant_store(struct db *db, const struct grant *g, int64_t fence, const struc
 		return -1;
 	if (changed == 0)
 		return 1;
-	if (g->state == STATE_DEGRADED)
+	if (g->state == STATE_DEGRADED || g->state == STATE_PENDING)
 		return move_state(db, g, STATE_CONNECTED, NULL, f);
 	return 0;
 }
@@ -280,7 +281,14 @@ int grant_fail(struct db *db, const struct grant *g, int64_t fence, const struct
 		return -1;
 	if (changed == 0)
 		return 1;
-	return move_state(db, g, dead ? STATE_NEEDS_RECONNECT : STATE_DEGRADED, why->reason, f);
+	if (dead)
+		return move_state(db, g, STATE_NEEDS_RECONNECT, why->reason, f);
+	if (g->state != STATE_PENDING)
+		return move_state(db, g, STATE_DEGRADED, why->reason, f);
+	/* Imported, and not verified yet: an outage makes it neither better nor worse. */
+	if (import_put_off(db, g->client_row, why, f) < 0)
+		return -1;
+	return move_state(db, g, STATE_PENDING, why->reason, f);
 }
 
 int grant_release(struct db *db, const struct grant *g, int64_t fence, struct fault *f)

@@ -99,7 +99,10 @@ struct grant_failure {
 	const struct sealed
 		*refresh; /* a new refresh token came all the same; NULL or empty: none */
 };
-/* The lease ends; the connection is degraded, or needs reconnecting when the grant is dead. */
+/*
+ * The lease ends; the connection is degraded, or needs reconnecting when the grant is dead. One
+ * that was imported and never refreshed stays pending unless it is dead.
+ */
 MUST_CHECK int grant_fail(struct db *db, const struct grant *g, int64_t fence,
 	const struct grant_failure *why, struct fault *f);
 /* The lease ends, nothing else changes. */

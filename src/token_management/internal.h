@@ -39,6 +39,23 @@ struct token_management {
 /* Kinds of the change feed. ref: the branch id; for keys the key's id. */
 #define CHANGE_CLIENT "client"
 #define CHANGE_KEY "key"
+#define CHANGE_DUE "due" /* rows were made due now; ref: the import that did */
+
+struct client_insertion { /* borrowed */
+	const struct token_management *tm;
+	const struct client_input *in;
+	const char *redirect_uri, *provider;
+	int64_t id; /* out */
+};
+/* Inside a transaction; the input is checked. 0: there, with its secret; 1: the branch exists. */
+MUST_CHECK int client_insert(struct db *db, struct client_insertion *x, struct fault *f);
+/* The client's own secret in row id. */
+MUST_CHECK int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f);
+/* client_id and client_secret, or the default app where both are NULL. */
+MUST_CHECK int client_check_app(
+	const struct token_management *tm, const struct client_input *in, struct fault *f);
+/* Where the provider sends browsers to when a client says nothing else. */
+void client_callback_url(const struct token_management *tm, struct buf *ret);
 
 struct client_deletion {
 	const struct actor *who;

@@ -227,7 +227,7 @@ static bool end_without_token(struct refresh *r)
 			"The provider no longer accepts this connection; connect the branch again");
 	else if (g->state == STATE_REVOKED || g->state == STATE_REVOKING)
 		end_with(r, TOKEN_REVOKED, "The connection of this branch was revoked");
-	else if (!g->has_tokens || g->state == STATE_PENDING)
+	else if (!g->has_tokens || (g->state == STATE_PENDING && g->refresh.bytes == NULL))
 		end_with(r, TOKEN_PENDING, "This branch was never connected");
 	else
 		return false;

@@ -12,6 +12,7 @@
 #include "events/events.h"
 #include "store/store.h"
 #include "token_management/audit.h"
+#include "token_management/import_rows.h"
 #include "token_management/internal.h"
 
 static const char *const names[] = {
@@ -29,14 +30,16 @@ static const char *const names[] = {
 
 #define TO(s) (1u << (s))
 static const unsigned legal[STATE_COUNT] = {
-	[STATE_PENDING] = TO(STATE_CONNECTED),
+	/* What is imported is pending until its first refresh, whatever the branch was before. */
+	[STATE_PENDING] = TO(STATE_CONNECTED) | TO(STATE_NEEDS_RECONNECT),
 	[STATE_CONNECTED] = TO(STATE_DEGRADED) | TO(STATE_NEEDS_RECONNECT) | TO(STATE_REVOKING) |
-			    TO(STATE_REVOKED),
+			    TO(STATE_REVOKED) | TO(STATE_PENDING),
 	[STATE_DEGRADED] = TO(STATE_CONNECTED) | TO(STATE_NEEDS_RECONNECT) | TO(STATE_REVOKING) |
-			   TO(STATE_REVOKED),
-	[STATE_NEEDS_RECONNECT] = TO(STATE_CONNECTED) | TO(STATE_REVOKING) | TO(STATE_REVOKED),
+			   TO(STATE_REVOKED) | TO(STATE_PENDING),
+	[STATE_NEEDS_RECONNECT] =
+		TO(STATE_CONNECTED) | TO(STATE_REVOKING) | TO(STATE_REVOKED) | TO(STATE_PENDING),
 	[STATE_REVOKING] = TO(STATE_REVOKED) | TO(STATE_CONNECTED),
-	[STATE_REVOKED] = TO(STATE_CONNECTED),
+	[STATE_REVOKED] = TO(STATE_CONNECTED) | TO(STATE_PENDING),
 };
 
 const char *state_name(enum connection_state s)
@@ -170,6 +173,8 @@ int state_move(struct db *db, const struct state_change *c, struct fault *f)
 		return outcome;
 	if (write_audit(db, c, &was, &audit_id, f) < 0 ||
 		write_event(db, c, &was, state_name(c->to), audit_id, now, f) < 0)
+		return -1;
+	if (was.state == STATE_PENDING && import_settle(db, c, f) < 0)
 		return -1;
 	if (!(has_token(was.state) && has_token(c->to)) &&
 		store_note_change(db, CHANGE_CLIENT, was.branch_id, f) < 0)

@@ -15,9 +15,9 @@
 struct db;
 
 enum connection_state {
-	STATE_PENDING,         /* registered, no token yet */
-	STATE_CONNECTED,       /* a grant that works */
-	STATE_DEGRADED,        /* the grant stands, but refreshing it fails */
+	STATE_PENDING,   /* registered; no token yet, or one that was imported and not yet used */
+	STATE_CONNECTED, /* a grant that works */
+	STATE_DEGRADED,  /* the grant stands, but refreshing it fails */
 	STATE_NEEDS_RECONNECT, /* the grant is dead */
 	STATE_REVOKING,        /* revocation asked for, not yet confirmed by the provider */
 	STATE_REVOKED,

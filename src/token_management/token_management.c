@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/store.h"
@@ -108,6 +109,9 @@ static void take_change(void *arg, const char *kind, const char *ref)
 	if (strcmp(kind, CHANGE_CLIENT) == 0) {
 		slots_forget(tm, ref);
 		due_hear_change(tm);
+	} else if (strcmp(kind, CHANGE_DUE) == 0) {
+		due_hear_next(tm, clock_wall_ms());
+		return;
 	} else if (strcmp(kind, STORE_CHANGES_LOST) == 0) {
 		slots_forget_all(tm);
 		ref = NULL;

@@ -185,12 +185,12 @@ static void scopes_are_compared_word_by_word(void **state)
 static void states_move_only_along_their_table(void **state)
 {
 	static const char *const wanted[STATE_COUNT] = {
-		[STATE_PENDING] = "connected",
-		[STATE_CONNECTED] = "degraded needs_reconnect revoking revoked",
-		[STATE_DEGRADED] = "connected needs_reconnect revoking revoked",
-		[STATE_NEEDS_RECONNECT] = "connected revoking revoked",
+		[STATE_PENDING] = "connected needs_reconnect",
+		[STATE_CONNECTED] = "pending degraded needs_reconnect revoking revoked",
+		[STATE_DEGRADED] = "pending connected needs_reconnect revoking revoked",
+		[STATE_NEEDS_RECONNECT] = "pending connected revoking revoked",
 		[STATE_REVOKING] = "connected revoked",
-		[STATE_REVOKED] = "connected",
+		[STATE_REVOKED] = "pending connected",
 	};
 
 	(void)state;
