@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fs from 'node:fs';
 import path from 'node:path';
+import { startPostgres } from './lib/postgres.mjs';
 import { eventually, startService, startSimulator } from './lib/service.mjs';
 
 const APP = { client_id: 'demo-app.apps.googleusercontent.com', client_secret: 'demo-app-secret' };
@@ -244,4 +245,30 @@ describe('many connections', () => {
 		assert.deepEqual([s.lines, s.invalid, s.verified], [2, 1, 1]);
 		assert.match((await report(answer.json.import_id))[0].reason, /65536 bytes/);
 	});
+});
+
+test('over_postgresql_the_same_lines_come_to_the_same_ends', async (t) => {
+	const postgres = await startPostgres({ t });
+	const there = await startService({ t, simulator: google, postgres });
+	const admin = await there.key('admin');
+	const tokens = await mint(3);
+	const post = (lines, query = '') => there.request('POST', `/token-management/import${query}`, {
+		key: admin, body: lines.map((l) => JSON.stringify(l)).join('\n'), headers: { 'content-type': 'application/x-ndjson' },
+	});
+	const end = (id) => eventually(async () => {
+		const s = (await there.get(`/token-management/imports/${id}`, { key: admin })).json;
+		assert.equal(s.status, 'completed', JSON.stringify(s));
+		return s;
+	});
+	const lines = [connection('p-0', tokens[0]), connection('p-dead', '1//not-one-of-ours'), connection('p-1', tokens[1], { workspace_name: '' })];
+	const first = await post(lines);
+	assert.equal(first.status, 202, first.text);
+	const s = await end(first.json.import_id);
+	assert.deepEqual([s.verified, s.failed, s.invalid], [1, 1, 1]);
+	const again = await end((await post(lines, '?on_conflict=replace')).json.import_id);
+	assert.deepEqual([again.verified, again.failed, again.invalid], [1, 1, 1]);
+	const single = await there.post('/token-management/import?on_conflict=replace', connection('p-dead', tokens[2]), { key: admin });
+	assert.equal(single.status, 201, single.text);
+	const rows = (await there.get(`/token-management/imports/${first.json.import_id}/report`, { key: admin })).text.trim().split('\n');
+	assert.equal(rows.length, 2);
 });

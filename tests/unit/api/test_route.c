@@ -42,7 +42,7 @@ static void check_row(void *arg, const struct route *r)
 {
 	(void)arg;
 	assert_true(r->path[0] == '/' && r->summary && *r->summary && r->handle);
-	assert_true(r->mode == ROUTE_INLINE || r->mode == ROUTE_WORKER);
+	assert_true(r->mode == ROUTE_INLINE || r->mode == ROUTE_WORKER || r->mode == ROUTE_UPLOAD);
 	assert_true(strlen(r->path) < 200);
 }
 
