@@ -43,6 +43,9 @@ struct net_request {
 	const char *content_type; /* of body; static string */
 	struct buf body;          /* moved; wiped after use */
 	uint32_t timeout_ms; /* from net_send to the end; connect has a third of it, at most 10 s */
+	/* Monotonic ms; 0: no bound. A POST or PATCH whose body has not begun to leave by then is
+	 * given up as NET_UNREACHABLE, even when the process was stopped in between. */
+	int64_t send_by_mono_ms;
 	size_t max_reply_bytes;
 };
 

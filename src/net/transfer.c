@@ -74,6 +74,12 @@ static size_t on_read(char *to, size_t size, size_t count, void *arg)
 	size_t left = t->request.body.len - t->body_read;
 	size_t n = size * count < left ? size * count : left;
 
+	/* Looked at last, for DNS, TLS and a stopped process can all have taken their time. */
+	if (t->body_read == 0 && t->request.send_by_mono_ms != 0 &&
+		clock_mono_ms() > t->request.send_by_mono_ms) {
+		t->is_late = true;
+		return CURL_READFUNC_ABORT;
+	}
 	if (n)
 		memcpy(to, t->request.body.data + t->body_read, n);
 	t->body_read += n;
@@ -313,6 +319,8 @@ static void describe(const struct transfer *t, CURLcode code, struct net_reply *
 
 	if (ret->result == NET_TOO_LARGE)
 		words = "the reply is larger than allowed";
+	if (t->is_late)
+		words = "it was too late to send it";
 	snprintf(ret->error, sizeof(ret->error), "%.*s", (int)sizeof(ret->error) - 1, words);
 	n = strcspn(ret->error, "?");
 	ret->error[n] = '\0';

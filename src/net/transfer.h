@@ -26,6 +26,7 @@ struct transfer {
 	struct curl_slist *headers;
 	size_t body_read;    /* how much of the body curl has fetched; only when is_once */
 	bool is_once;        /* must never be sent twice */
+	bool is_late;        /* send_by_mono_ms had passed */
 	size_t header_bytes; /* received */
 	struct buf reply;
 	int64_t retry_after_ms;

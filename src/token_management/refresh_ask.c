@@ -385,9 +385,10 @@ static void ask(struct refresh *r)
 	}
 	/*
 	 * A process that was stopped for a while after its claim must not spend a token that
-	 * another one may have spent since.
+	 * another one may have spent since. net looks once more when the first byte is to leave.
 	 */
-	if (clock_mono_ms() - r->claimed_mono_ms > tm->settings->token_refresh_lease_ms / 3) {
+	request.send_by_mono_ms = r->claimed_mono_ms + tm->settings->token_refresh_lease_ms / 3;
+	if (clock_mono_ms() > request.send_by_mono_ms) {
 		buf_drop(&request.body);
 		secret_drop(&request.basic);
 		work_submit(&r->work, refresh_look);

@@ -157,6 +157,53 @@ static void what_cannot_be_reached_was_not_processed(void **state)
 	assert_int_equal(send_to(url, &reply), NET_UNREACHABLE);
 }
 
+static void read_what_comes(struct server *s)
+{
+	int fd = server_accept(s);
+
+	if (server_read(s, fd))
+		server_write(fd, EMPTY_OK);
+	server_close(&fd);
+}
+
+/* What came of a POST that may leave until then. */
+static enum net_result sent_by(struct server *s, int64_t mono_ms, struct net_reply *ret)
+{
+	struct net *n = call_net();
+	struct net_request r = {.method = "POST",
+		.timeout_ms = 5000,
+		.send_by_mono_ms = mono_ms,
+		.body = BUF_INIT(10)};
+	struct call c;
+	char url[64];
+
+	server_start(s, read_what_comes);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", s->port);
+	r.url = url;
+	buf_add_text(&r.body, "a=b");
+	call_send_with(n, &c, &r);
+	call_wait(&c);
+	call_done(&c);
+	net_free(n);
+	server_stop(s);
+	*ret = c.reply;
+	return c.reply.result;
+}
+
+static void a_body_whose_time_to_leave_is_over_is_not_sent(void **state)
+{
+	int64_t now = clock_mono_ms();
+	struct net_reply reply;
+	struct server s;
+
+	(void)state;
+	assert_int_equal(sent_by(&s, now > 1 ? now - 1 : 1, &reply), NET_UNREACHABLE);
+	assert_int_equal(s.requests, 0);
+	assert_non_null(strstr(reply.error, "too late"));
+	assert_int_equal(sent_by(&s, now + 60000, &reply), NET_ANSWERED);
+	assert_int_equal(s.requests, 1);
+}
+
 static void talk_plain_to_tls(struct server *s)
 {
 	int fd = server_accept(s);
@@ -537,6 +584,7 @@ int main(void)
 		cmocka_unit_test(a_request_that_was_sent_and_failed_is_broken),
 		cmocka_unit_test(a_reply_beyond_the_maximum_is_too_large),
 		cmocka_unit_test(what_cannot_be_reached_was_not_processed),
+		cmocka_unit_test(a_body_whose_time_to_leave_is_over_is_not_sent),
 		cmocka_unit_test(a_failed_handshake_means_that_nothing_was_sent),
 		cmocka_unit_test(a_token_with_a_line_break_forges_no_header),
 		cmocka_unit_test(a_post_that_may_have_been_seen_is_never_sent_twice),
