@@ -17,17 +17,18 @@ from pathlib import Path
 # ---- the tables ----
 
 ALL = {'base', 'core', 'vault', 'net', 'store', 'token_management', 'review_fetcher', 'sink', 'console',
-       'events', 'api', 'cli'}
+       'events', 'jose', 'api', 'cli'}
 MAY_INCLUDE = {
     'base': set(),
     'core': {'base'},
     'vault': {'base'},
+    'jose': {'base', 'core'},
     'net': {'base', 'core'},
     'store': {'base', 'core'},
     'sink': {'base', 'core', 'events', 'net', 'store'},
     'console': {'base'},
     'events': {'base', 'core', 'store'},
-    'token_management': {'base', 'core', 'events', 'net', 'store', 'vault'},
+    'token_management': {'base', 'core', 'events', 'jose', 'net', 'store', 'vault'},
     'review_fetcher': {'base', 'core', 'events', 'net', 'store', 'sink', 'token_management'},
     'api': {'base', 'core', 'events', 'token_management', 'review_fetcher', 'console'},
     'cli': ALL,
@@ -44,8 +45,7 @@ VENDOR_HOMES = {
     r'libpq-fe\.h': [r'src/store/db_postgres\.h'],
     r'librdkafka/.*': [r'src/sink/kafka\.c'],
     r'microhttpd\.h': [r'src/api/server.*', r'simulator/server.*'],
-    r'gnutls/.*': [r'simulator/id_token\.c'],
-    r'gnutls/.*': [r'simulator/id_token\.c'],
+    r'gnutls/.*': [r'src/jose/.*', r'simulator/id_token\.c'],
 }
 SYSTEM_HEADERS = re.compile(
     r'(arpa|net|netinet|sys|linux)/.*|(assert|ctype|dirent|dlfcn|endian|err|errno|fcntl|float|getopt|glob'
