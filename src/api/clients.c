@@ -48,6 +48,7 @@ void client_write_state(struct json_out *out, const struct client *c)
 {
 	json_add_time(out, "updated_at", c->updated_at_ms);
 	json_add_text(out, "provider", c->provider);
+	json_add_text(out, "scope", c->scope);
 	json_add_bool(out, "is_active", c->is_active);
 	json_add_text(out, "status", c->status);
 	json_add_text(out, "status_reason", c->status_reason);
@@ -71,6 +72,11 @@ static int register_client(struct request *req, struct fault *f)
 			request_field_text(req, body, "client_id", 1, LIMIT_CLIENT_ID_BYTES, false),
 		.client_secret = request_field_text(
 			req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
+		.provider = request_field_text(req, body, "provider", 1, LIMIT_NAME_BYTES, false),
+		.scope = request_field_text(req, body, "scope", 1, LIMIT_SCOPE_BYTES, false),
+		.private_key = request_field_text(
+			req, body, "private_key", 1, LIMIT_PRIVATE_KEY_BYTES, false),
+		.key_id = request_field_text(req, body, "key_id", 1, LIMIT_KEY_ID_BYTES, false),
 		.redirect_uri =
 			request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
 		.branch_id =
@@ -222,7 +228,7 @@ static int list_clients(struct request *req, struct fault *f)
 /* What a connection hangs on is not changed under it: another app or branch is another client. */
 static void refuse_fixed(struct request *req, const json_t *body)
 {
-	static const char *const fixed[] = {"client_id", "branch_id", "provider"};
+	static const char *const fixed[] = {"client_id", "branch_id", "provider", "scope"};
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (json_member(body, fixed[i]))
@@ -239,6 +245,9 @@ static void read_change(
 	*ret = (struct client_change){
 		.client_secret = request_field_text(
 			req, body, "client_secret", 1, LIMIT_CLIENT_SECRET_BYTES, false),
+		.private_key = request_field_text(
+			req, body, "private_key", 1, LIMIT_PRIVATE_KEY_BYTES, false),
+		.key_id = request_field_text(req, body, "key_id", 1, LIMIT_KEY_ID_BYTES, false),
 		.redirect_uri =
 			request_field_text(req, body, "redirect_uri", 1, LIMIT_URL_BYTES, false),
 		.workspace_email = request_field_text(
@@ -248,7 +257,7 @@ static void read_change(
 		.is_active = active && !json_is_null(active) ? is_active : NULL,
 	};
 	refuse_fixed(req, body);
-	if (req->n_errors == 0 && !ret->client_secret && !ret->redirect_uri &&
+	if (req->n_errors == 0 && !ret->client_secret && !ret->private_key && !ret->redirect_uri &&
 		!ret->workspace_email && !ret->workspace_name && !ret->is_active)
 		request_error(req, "body", "client_secret",
 			"or another field to change is missing: give client_secret, redirect_uri, "
@@ -280,14 +289,20 @@ static int change_client(struct request *req, struct fault *f)
 	return 0;
 }
 
-/* Deleting is not revoking: what the provider granted lives on there. */
-static const char *what_lives_on(const struct client *c)
+/* Deleting is not revoking: what the provider granted lives on there. Appends nothing when nothing
+ * does. */
+static void what_lives_on(const struct client *c, struct buf *ret)
 {
+	const bool is_google = strcmp(c->provider, "google") == 0;
+
 	if (c->expires_at_ms == 0 || strcmp(c->status, "revoked") == 0 ||
 		strcmp(c->status, "pending") == 0)
-		return NULL;
-	return "The grant at Google lives on: it can be taken back in the Google account "
-	       "(myaccount.google.com/permissions). Next time delete with revoke=true.";
+		return;
+	buf_addf(ret,
+		"The grant at %s lives on: it can be taken back in the %s account%s. Next time "
+		"delete with revoke=true.",
+		c->provider_title, c->provider_title,
+		is_google ? " (myaccount.google.com/permissions)" : "");
 }
 
 static void say_deleted(struct request *req, int64_t id, const char *branch_id, const char *warning)
@@ -307,7 +322,9 @@ static void say_revoked(struct request *req, const struct revoke_result *r)
 	struct json_out out = answer_json(req);
 
 	revoking_write(req, &out, r,
-		r->is_deleted
+		r->is_local ? "The tokens were dropped here and the client deleted; the provider "
+			      "has no address to revoke at, so the grant lives on there"
+		: r->is_deleted
 			? "The connection was revoked and the client deleted"
 			: "The provider cannot be asked at the moment; revoking is tried until "
 			  "it is done, and no token is handed out meanwhile. The client was not "
@@ -355,6 +372,7 @@ static int delete_client(struct request *req, struct fault *f)
 	const bool revokes = request_query_flag(req, "revoke");
 	const bool force = request_query_flag(req, "force");
 	AUTO(client_done) struct client c = {0};
+	AUTO(buf_drop) struct buf warning = BUF_INIT(1024);
 
 	if (force && !revokes)
 		request_error(req, "query", "force", "does nothing without revoke=true");
@@ -369,7 +387,8 @@ static int delete_client(struct request *req, struct fault *f)
 	}
 	if (clients_delete(request_tokens(req), c.id, &who, f) < 0)
 		return -1;
-	say_deleted(req, c.id, c.branch_id, what_lives_on(&c));
+	what_lives_on(&c, &warning);
+	say_deleted(req, c.id, c.branch_id, warning.len > 0 ? buf_text(&warning) : NULL);
 	return 0;
 }
 

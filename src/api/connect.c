@@ -227,6 +227,7 @@ static int finish_login(struct request *req, struct fault *f)
 		.error = request_query(req, "error"),
 		.iss = request_query(req, "iss"),
 		.browser = request_cookie(req, FLOW_COOKIE),
+		.arrived = request_param(req, "provider"),
 	};
 
 	const int shown = show_again(req, f);
@@ -246,5 +247,7 @@ const struct route connect_routes[] = {
 		"Another try from the page after, in the browser that ended the first"},
 	{"GET", "/token-management/auth/callback", 0, ROUTE_WORKER, finish_login, NULL,
 		"Where Google sends the browser back to"},
+	{"GET", "/token-management/auth/callback/{provider}", 0, ROUTE_WORKER, finish_login, NULL,
+		"Where another provider sends the browser back to"},
 	{0},
 };

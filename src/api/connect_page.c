@@ -24,11 +24,6 @@ static void write_form_action(struct request *req, const char *provider, struct 
 	buf_add(ret, url, (size_t)(host - url) + 3 + strcspn(host + 3, "/?#"));
 }
 
-static const char *title_of(const char *provider)
-{
-	return provider && strcmp(provider, "google") == 0 ? "Google" : provider;
-}
-
 void connect_page_ask(struct request *req, const struct client *c, const char *ticket)
 {
 	AUTO(buf_drop) struct buf action = BUF_INIT_WIPED(LIMIT_URL_BYTES * 2);
@@ -41,7 +36,7 @@ void connect_page_ask(struct request *req, const struct client *c, const char *t
 		{"workspace", c->workspace_name},
 		{"email", c->workspace_email},
 		{"branch", c->branch_id},
-		{"provider", title_of(c->provider)},
+		{"provider", c->provider_title},
 		{"action", buf_text(&action)},
 	};
 	page_answer_template(req, "connect.html", values, ARRAY_LEN(values), buf_text(&may_lead));

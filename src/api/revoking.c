@@ -30,11 +30,12 @@ void revoking_say_shared(struct request *req, const struct revoke_result *r)
 	char detail[400];
 
 	snprintf(detail, sizeof(detail),
-		"%lld other connected %s the Google account and OAuth project of this one, and "
-		"Google would kill %s too. Nothing was done. Give force=true to revoke all the "
+		"%lld other connected %s the %.60s account and OAuth project of this one, and "
+		"%.60s would kill %s too. Nothing was done. Give force=true to revoke all the "
 		"same: %s then has to be connected again",
 		(long long)r->siblings_total, is_one ? "branch shares" : "branches share",
-		is_one ? "its grant" : "their grants", is_one ? "that branch" : "each of them");
+		r->provider_title, r->provider_title, is_one ? "its grant" : "their grants",
+		is_one ? "that branch" : "each of them");
 	struct json_out out = problem_open(req, 409, detail);
 	json_key(&out, "siblings");
 	json_open(&out, '[');

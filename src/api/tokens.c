@@ -217,7 +217,10 @@ static void say_revoked(struct request *req, const struct revoke_result *r)
 	struct json_out out = answer_json(req);
 
 	revoking_write(req, &out, r,
-		r->outcome == REVOKE_DONE
+		r->outcome == REVOKE_DONE && r->is_local
+			? "The tokens were dropped here only: the provider has no address to "
+			  "revoke at, so the grant lives on there until the account takes it back"
+		: r->outcome == REVOKE_DONE
 			? "The connection was revoked"
 			: "The provider cannot be asked at the moment; this is tried until it is "
 			  "done, and no token is handed out meanwhile");

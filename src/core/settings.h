@@ -37,6 +37,8 @@ struct settings {
 	const char *google_client_id;       /* NULL: none */
 	struct secret google_client_secret; /* empty: none */
 	int64_t google_requests_per_minute;
+	/* Providers */
+	const char *providers_file; /* NULL: Google alone */
 	/* Tokens */
 	int64_t token_refresh_margin_ms, token_refresh_lease_ms;
 	bool token_background_refresh;

@@ -20,6 +20,7 @@ static const char *const wrong_account[] = {"warn", "refuse", NULL}; /* enum wro
 static const char http[] = "HTTP";
 static const char storage[] = "Storage";
 static const char google[] = "Google";
+static const char providers[] = "Providers";
 static const char tokens[] = "Tokens";
 static const char reviews[] = "Reviews";
 static const char retry[] = "Retries";
@@ -84,6 +85,9 @@ const struct setting settings_table[] = {
 	{google, "GOOGLE_REQUESTS_PER_MINUTE", NUMBER(SETTING_INT, google_requests_per_minute, 1, 1000000),
 		.unit = "requests a minute", .fallback = "300",
 		.meaning = "Budget per Google API and Cloud project, over all processes."},
+
+	{providers, "PROVIDERS_FILE", TEXT(providers_file, 4096),
+		.meaning = "JSON file with OAuth providers beside Google (docs/providers.md); read at the start."},
 
 	{tokens, "TOKEN_REFRESH_MARGIN_SEC", NUMBER(SETTING_SECONDS, token_refresh_margin_ms, 0, 86400),
 		.unit = "seconds", .fallback = "300", .meaning = "A token with less life than this left is refreshed."},

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "core/limits.h"
+#include "core/nearest.h"
 #include "store/store.h"
 #include "token_management/audit.h"
 #include "token_management/client_check.h"
@@ -17,38 +18,62 @@
 #include "token_management/internal.h"
 #include "token_management/state.h"
 
-#define CALLBACK_PATH "/token-management/auth/callback"
-
 /* ---- checking input ---- */
 
-int client_check_app(
-	const struct token_management *tm, const struct client_input *in, struct fault *f)
+int client_check_app(const struct token_management *tm, const struct client_input *in,
+	const struct provider *p, struct fault *f)
 {
 	const struct settings *s = tm->settings;
+	const struct client_credentials given = {in->client_secret, in->private_key, in->key_id};
 
-	if (in->client_id == NULL && in->client_secret == NULL) {
+	if (in->client_id == NULL && in->client_secret == NULL && in->private_key == NULL &&
+		strcmp(p->name, PROVIDER_GOOGLE) == 0) {
 		if (s->google_client_id != NULL && secret_is_set(&s->google_client_secret))
 			return 0;
 		return fault_input(f, "client_id",
 			"client_id and client_secret are required: no default app is set"
 			" (GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET)");
 	}
-	if (in->client_id == NULL)
+	if (in->client_id == NULL && in->client_secret != NULL)
 		return fault_input(f, "client_id", "client_id must come with client_secret");
-	if (in->client_secret == NULL)
-		return fault_input(f, "client_secret", "client_secret must come with client_id");
-	if (client_check_credential(in->client_id, LIMIT_CLIENT_ID_BYTES, "client_id", f) < 0)
+	if (in->client_id == NULL)
+		return fault_input(f, "client_id",
+			"client_id is required: provider %s has no default app", p->name);
+	if (client_check_credentials(&given, p, false, f) < 0)
 		return -1;
-	return client_check_credential(
-		in->client_secret, LIMIT_CLIENT_SECRET_BYTES, "client_secret", f);
+	return client_check_credential(in->client_id, LIMIT_CLIENT_ID_BYTES, "client_id", f);
 }
 
-static int check_input(
-	const struct token_management *tm, const struct client_input *in, struct fault *f)
+static int refuse_provider(const struct token_management *tm, const char *name, struct fault *f)
 {
-	if (client_check_app(tm, in, f) < 0)
+	AUTO(buf_drop) struct buf known = BUF_INIT(PROVIDERS_MOST * (PROVIDER_NAME_BYTES + 2));
+	struct nearest near = NEAREST(name);
+	char shown[TEXT_EXCERPT_SIZE];
+
+	for (size_t i = 0; i < tm->providers.n; i++) {
+		const char *one = tm->providers.entries[i].own->p.name;
+
+		nearest_offer(&near, one);
+		buf_addf(&known, "%s%s", i > 0 ? ", " : "", one);
+	}
+	text_excerpt(name, shown);
+	if (near.best != NULL)
+		return fault_input(f, "provider", "provider '%s' is not known: is '%s' meant?",
+			shown, near.best);
+	return fault_input(f, "provider",
+		"provider '%s' is not known: give one of %.100s, or add it to PROVIDERS_FILE",
+		shown, buf_text(&known));
+}
+
+static int check_input(const struct token_management *tm, const struct client_input *in,
+	const struct provider *p, struct fault *f)
+{
+	if (client_check_app(tm, in, p, f) < 0)
 		return -1;
-	if (in->redirect_uri != NULL && client_check_redirect(in->redirect_uri, f) < 0)
+	if (in->redirect_uri != NULL && (client_check_redirect(in->redirect_uri, f) < 0 ||
+						client_check_callback(in->redirect_uri, p, f) < 0))
+		return -1;
+	if (in->scope != NULL && client_check_scope(in->scope, p, f) < 0)
 		return -1;
 	if (client_check_text(in->branch_id, LIMIT_BRANCH_ID_BYTES, "branch_id", f) < 0 ||
 		client_check_email(in->workspace_email, f) < 0)
@@ -66,6 +91,8 @@ void client_done(struct client *c)
 	mem_free(c->workspace_email);
 	mem_free(c->workspace_name);
 	mem_free(c->provider);
+	mem_free(c->provider_title);
+	mem_free(c->scope);
 	mem_free(c->status);
 	mem_free(c->status_reason);
 	mem_free(c->granted_scopes);
@@ -84,7 +111,7 @@ void client_done(struct client *c)
 	" c.workspace_name, c.provider, " STATUS_NOW ", c.status_reason, c.is_active," \
 	" c.created_at_ms, c.updated_at_ms, t.client_id, t.scope, t.requested_scope,"  \
 	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms,"              \
-	" t.google_email"                                                              \
+	" t.google_email, c.scope"                                                     \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
 static char *missing_scopes(const char *requested, const char *granted)
@@ -112,6 +139,20 @@ static bool is_alive(const char *status)
 	return strcmp(status, "connected") == 0 || strcmp(status, "expiring") == 0;
 }
 
+/* Of a record that was taken out of the file, the name is all there is, and what to do. */
+static void read_provider(const struct token_management *tm, struct client *ret)
+{
+	const struct provider *p = provider_find(tm, ret->provider);
+	AUTO(buf_drop) struct buf reason = BUF_INIT(256);
+
+	ret->provider_title = mem_text(p != NULL ? p->title : ret->provider);
+	if (p != NULL)
+		return;
+	buf_addf(&reason, PROVIDER_GONE, ret->provider);
+	mem_free(ret->status_reason);
+	ret->status_reason = mem_text(buf_text(&reason));
+}
+
 static void read_client(
 	const struct token_management *tm, const struct db_value *c, struct client *ret)
 {
@@ -134,7 +175,9 @@ static void read_client(
 		.last_refreshed_at_ms = db_get_int(&c[16]),
 		.next_refresh_at_ms = db_get_int(&c[17]),
 		.connected_email = row_copy_text(&c[18]),
+		.scope = row_copy_text(&c[19]),
 	};
+	read_provider(tm, ret);
 	if (ret->status_reason == NULL && is_alive(ret->status))
 		ret->status_reason = account_reason(ret->connected_email, ret->workspace_email);
 	if (ret->client_oauth_id == NULL)
@@ -211,8 +254,9 @@ static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct
 
 int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f)
 {
-	AUTO(secret_drop)
-	struct secret plain = secret_from(x->in->client_secret, strlen(x->in->client_secret));
+	const char *secret =
+		x->in->client_secret != NULL ? x->in->client_secret : x->in->private_key;
+	AUTO(secret_drop) struct secret plain = secret_from(secret, strlen(secret));
 	AUTO(sealed_drop) struct sealed sealed = {0};
 
 	grant_seal(x->tm, "client_secret", x->id, &plain, &sealed);
@@ -227,22 +271,26 @@ int client_insert(struct db *db, struct client_insertion *x, struct fault *f)
 	x->id = 0;
 	if (db_read(db,
 		    "INSERT INTO clients (client_id, redirect_uri, branch_id, workspace_email,"
-		    " workspace_name, provider, status_since_ms, created_at_ms, updated_at_ms)"
-		    " VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)"
+		    " workspace_name, provider, scope, key_id, status_since_ms, created_at_ms,"
+		    " updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $7, $7, $7)"
 		    " ON CONFLICT (branch_id) DO NOTHING RETURNING id",
 		    read_id, &x->id, f, db_text(in->client_id), db_text(x->redirect_uri),
 		    db_text(in->branch_id), db_text(in->workspace_email),
-		    db_text(in->workspace_name), db_text(x->provider), db_int(clock_wall_ms())) < 0)
+		    db_text(in->workspace_name), db_text(x->provider), db_int(clock_wall_ms()),
+		    db_text(in->scope), db_text(in->key_id)) < 0)
 		return -1;
 	if (x->id == 0)
 		return 1;
 	/* The row's id is part of what the seal binds, so the secret can only follow the row. */
-	return in->client_secret != NULL ? client_put_secret(db, x, f) : 0;
+	return in->client_secret != NULL || in->private_key != NULL ? client_put_secret(db, x, f)
+								    : 0;
 }
 
-void client_callback_url(const struct token_management *tm, struct buf *ret)
+void client_callback_url(const struct token_management *tm, const char *provider, struct buf *ret)
 {
-	buf_addf(ret, "%s" CALLBACK_PATH, tm->settings->public_url);
+	buf_addf(ret, "%s" CLIENT_CALLBACK_PATH, tm->settings->public_url);
+	if (strcmp(provider, PROVIDER_GOOGLE) != 0)
+		buf_addf(ret, "/%s", provider);
 }
 
 struct registering {
@@ -259,6 +307,7 @@ static int write_registered(struct db *db, const struct registering *x, struct f
 	json_open(&o, '{');
 	json_add_int(&o, "client", x->row.id);
 	json_add_text(&o, "client_id", x->row.in->client_id);
+	json_add_text(&o, "provider", x->row.provider);
 	json_add_text(&o, "redirect_uri", x->row.redirect_uri);
 	json_close(&o, '}');
 	if (audit_write(db, x->who, "client.registered", branch_id, buf_text(&detail), f) < 0)
@@ -281,18 +330,20 @@ static int register_body(struct db *db, void *arg, struct fault *f)
 int clients_register(struct token_management *tm, const struct client_input *in,
 	const struct actor *who, struct client *ret, struct fault *f)
 {
-	AUTO(buf_drop) struct buf callback = BUF_INIT(LIMIT_URL_BYTES + sizeof(CALLBACK_PATH));
-	struct registering x = {.row = {.tm = tm,
-					.in = in,
-					.redirect_uri = in->redirect_uri,
-					.provider = tm->google.name},
+	AUTO(buf_drop) struct buf callback = BUF_INIT(LIMIT_URL_BYTES + 128);
+	const char *name = in->provider != NULL ? in->provider : PROVIDER_GOOGLE;
+	const struct provider *p = provider_find(tm, name);
+	struct registering x = {
+		.row = {.tm = tm, .in = in, .redirect_uri = in->redirect_uri, .provider = name},
 		.who = who};
 
 	*ret = (struct client){0};
-	if (check_input(tm, in, f) < 0)
+	if (p == NULL)
+		return refuse_provider(tm, name, f);
+	if (check_input(tm, in, p, f) < 0)
 		return -1;
 	if (x.row.redirect_uri == NULL) {
-		client_callback_url(tm, &callback);
+		client_callback_url(tm, name, &callback);
 		x.row.redirect_uri = buf_text(&callback);
 	}
 	if (store_transact(tm->store, register_body, &x, f) < 0) {

@@ -25,9 +25,6 @@ struct changing {
 
 static int check_change(const struct client_change *c, struct fault *f)
 {
-	if (c->client_secret != NULL && client_check_credential(c->client_secret,
-						LIMIT_CLIENT_SECRET_BYTES, "client_secret", f) < 0)
-		return -1;
 	if (c->redirect_uri != NULL && client_check_redirect(c->redirect_uri, f) < 0)
 		return -1;
 	if (c->workspace_email != NULL && client_check_email(c->workspace_email, f) < 0)
@@ -35,6 +32,28 @@ static int check_change(const struct client_change *c, struct fault *f)
 	if (c->workspace_name != NULL)
 		return client_check_text(c->workspace_name, LIMIT_NAME_BYTES, "workspace_name", f);
 	return 0;
+}
+
+/* A private key stands where a secret does. */
+static const char *new_secret(const struct client_change *c)
+{
+	return c->client_secret != NULL ? c->client_secret : c->private_key;
+}
+
+/* What depends on whose client it is. */
+static int check_for_provider(const struct changing *x, struct fault *f)
+{
+	const struct client_change *c = x->change;
+	const struct client_credentials given = {c->client_secret, c->private_key, c->key_id};
+	const struct provider *p = provider_find(x->tm, x->now.provider);
+
+	if (new_secret(c) == NULL && c->key_id == NULL && c->redirect_uri == NULL)
+		return 0;
+	if (p == NULL)
+		return fault_raise(f, FAULT_CONFLICT, PROVIDER_GONE, x->now.provider);
+	if (client_check_credentials(&given, p, true, f) < 0)
+		return -1;
+	return c->redirect_uri != NULL ? client_check_callback(c->redirect_uri, p, f) : 0;
 }
 
 /* The secret that was current, sealed for its new place. Empty: unreadable, so of no use. */
@@ -67,11 +86,9 @@ static int heal(struct db *db, const struct changing *x, struct fault *f)
 		NULL, f, db_int(x->id), db_int(clock_wall_ms()), db_int(is_awaited));
 }
 
-static int put_secret(struct db *db, const struct changing *x, struct fault *f)
+static int put_secret(struct db *db, const struct changing *x, const char *text, struct fault *f)
 {
-	AUTO(secret_drop)
-	struct secret fresh =
-		secret_from(x->change->client_secret, strlen(x->change->client_secret));
+	AUTO(secret_drop) struct secret fresh = secret_from(text, strlen(text));
 	AUTO(sealed_drop) struct sealed sealed = {0}, previous = {0};
 	bool is_same;
 
@@ -84,9 +101,10 @@ static int put_secret(struct db *db, const struct changing *x, struct fault *f)
 		grant_seal(x->tm, "client_secret", x->id, &fresh, &sealed);
 		if (db_exec(db,
 			    "UPDATE clients SET client_secret = $2, client_secret_previous = $3,"
-			    " client_secret_previous_until_ms = $4 WHERE id = $1",
+			    " client_secret_previous_until_ms = $4, key_id = $5 WHERE id = $1",
 			    NULL, f, db_int(x->id), db_sealed(&sealed), db_sealed(&previous),
-			    db_int(clock_wall_ms() + CLIENT_SECRET_OVERLAP_MS)) < 0)
+			    db_int(clock_wall_ms() + CLIENT_SECRET_OVERLAP_MS),
+			    db_text(x->change->key_id)) < 0)
 			return -1;
 	}
 	return heal(db, x, f);
@@ -142,6 +160,8 @@ static int write_changed(struct db *db, const struct changing *x, struct fault *
 	json_add_int(&o, "client", x->id);
 	if (c->client_secret != NULL) /* that, not what */
 		json_add_bool(&o, "client_secret", true);
+	if (c->private_key != NULL)
+		json_add_bool(&o, "private_key", true);
 	if (c->redirect_uri != NULL)
 		json_add_text(&o, "redirect_uri", c->redirect_uri);
 	if (c->workspace_email != NULL)
@@ -164,7 +184,7 @@ static int make_due(struct db *db, const struct changing *x, struct fault *f)
 	const struct client_change *c = x->change;
 	int64_t at;
 
-	if (c->client_secret == NULL && (c->is_active == NULL || !*c->is_active))
+	if (new_secret(c) == NULL && (c->is_active == NULL || !*c->is_active))
 		return 0;
 	at = due_after_success(x->tm->settings, x->id, x->now.expires_at_ms, x->now.lifetime_ms);
 	return db_exec(db,
@@ -184,7 +204,9 @@ static int change_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	if (outcome == 1)
 		return fault_raise(f, FAULT_MISSING, "Client not found");
-	if (x->change->client_secret != NULL && put_secret(db, x, f) < 0)
+	if (check_for_provider(x, f) < 0)
+		return -1;
+	if (new_secret(x->change) != NULL && put_secret(db, x, new_secret(x->change), f) < 0)
 		return -1;
 	if (put_active(db, x, f) < 0 || put_fields(db, x, f) < 0 || make_due(db, x, f) < 0)
 		return -1;
@@ -203,7 +225,7 @@ int clients_change(struct token_management *tm, int64_t id, const struct client_
 	result = store_transact(tm->store, change_body, &x, f);
 	if (result >= 0) {
 		slots_forget(tm, x.now.branch_id);
-		due_hear_next(tm, clock_wall_ms());
+		due_hear_next(tm, x.now.provider, clock_wall_ms());
 	}
 	grant_done(&x.now);
 	return result < 0 ? -1 : clients_get(tm, id, ret, f);

@@ -92,11 +92,17 @@ struct beginning {
 	uint8_t state_hash[HASH_BLAKE2B_SIZE], browser_hash[HASH_BLAKE2B_SIZE];
 	struct sealed verifier;
 	struct grant grant;
+	const struct provider *provider; /* as it was when the flow began */
 };
 
-static int put_flow(
-	struct db *db, const struct beginning *x, const struct provider *p, struct fault *f)
+static const char *wanted_scope(const struct beginning *x)
 {
+	return x->grant.wanted_scope != NULL ? x->grant.wanted_scope : x->provider->scopes;
+}
+
+static int put_flow(struct db *db, const struct beginning *x, struct fault *f)
+{
+	const struct provider *p = x->provider;
 	int64_t now = clock_wall_ms();
 
 	/* Where the code may be spent is fixed now (RFC 9700 section 4.4.2), whatever changes. */
@@ -107,7 +113,7 @@ static int put_flow(
 		NULL, f, db_bytes(x->state_hash, sizeof(x->state_hash)), db_int(x->client_id),
 		db_bytes(x->browser_hash, sizeof(x->browser_hash)), db_sealed(&x->verifier),
 		db_text(p->name), db_text(p->token_url), db_text(p->issuer),
-		db_text(x->grant.redirect_uri), db_text(p->scopes), db_int(now),
+		db_text(x->grant.redirect_uri), db_text(wanted_scope(x)), db_int(now),
 		db_int(now + CONNECT_FLOW_MS),
 		x->has_ticket ? db_bytes(x->ticket_hash, sizeof(x->ticket_hash)) : db_null());
 }
@@ -161,7 +167,6 @@ static int look_before(struct db *db, struct beginning *x, struct fault *f)
 static int begin_body(struct db *db, void *arg, struct fault *f)
 {
 	struct beginning *x = arg;
-	const struct provider *p;
 	int outcome = LINK_GOOD;
 
 	if (x->after != NULL)
@@ -172,12 +177,13 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 		return outcome;
 	if (connect_load_active(db, x->client_id, &x->grant, f) < 0)
 		return -1;
-	p = provider_find(x->tm, x->grant.provider);
-	if (p == NULL || grant_app_id(x->tm, &x->grant) == NULL)
+	x->provider = providers_ready(x->tm, x->grant.provider, f);
+	if (x->provider == NULL)
+		return -1;
+	if (grant_app_id(x->tm, &x->grant) == NULL)
 		return fault_raise(f, FAULT_CONFLICT,
-			"This branch has no OAuth app: its provider is unknown or GOOGLE_CLIENT_ID"
-			" is not set");
-	if (sweep(db, f) < 0 || put_flow(db, x, p, f) < 0)
+			"This branch has no OAuth app: GOOGLE_CLIENT_ID is not set");
+	if (sweep(db, f) < 0 || put_flow(db, x, f) < 0)
 		return -1;
 	return audit_write(db, x->who, "connect.started", x->grant.branch_id, NULL, f);
 }
@@ -189,6 +195,7 @@ static void write_location(const struct beginning *x, const char *state,
 	struct authorize_request r = {
 		.client_id = grant_app_id(x->tm, &x->grant),
 		.redirect_uri = x->grant.redirect_uri,
+		.scope = wanted_scope(x),
 		.state = state,
 		.login_hint = x->grant.workspace_email,
 		.chooses_account = x->chooses_account,
@@ -197,7 +204,7 @@ static void write_location(const struct beginning *x, const char *state,
 	provider_challenge(verifier->bytes, &challenge);
 	r.challenge = buf_text(&challenge);
 	*ret = BUF_INIT(LOCATION_MAX);
-	provider_authorize_url(provider_find(x->tm, x->grant.provider), &r, ret);
+	provider_authorize_url(x->provider, &r, ret);
 }
 
 void connect_start_done(struct connect_start *s)

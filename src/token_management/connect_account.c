@@ -88,14 +88,12 @@ static int prepare(
 					     ? &x->response.refresh_token
 					     : &x->response.access_token;
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_ACCESS_TOKEN_BYTES);
-	AUTO(secret_drop) struct secret app_secret = {0};
-	const char *app_id;
+	AUTO(app_done) struct app app = {0};
 
-	if (grant_app(x->work.tm, &x->grant, &app_id, &app_secret, f) < 0)
+	if (grant_app(x->work.tm, p, &x->grant, false, &app, f) < 0)
 		return -1;
 	net_form_add(&form, "token", token->bytes, token->len);
-	provider_token_request(p, p->revoke_url, app_id, &app_secret, &form, ASK_MS, ret);
-	return 0;
+	return provider_request(p, p->revoke_url, &app, &form, ASK_MS, ret, f);
 }
 
 /* False: nothing was sent. */

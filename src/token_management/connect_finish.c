@@ -283,25 +283,21 @@ static void on_reply(void *arg, struct net_reply *reply)
 static int prepare(struct exchange *x, struct net_request *ret, struct fault *f)
 {
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_HEADER_BYTES);
-	AUTO(secret_drop) struct secret verifier = {0}, app_secret = {0};
+	AUTO(secret_drop) struct secret verifier = {0};
+	AUTO(app_done) struct app app = {0};
 	struct token_management *tm = x->work.tm;
-	const char *app_id;
+	const struct provider *p = provider_find(tm, x->provider);
 
 	if (connect_unseal_verifier(tm, x->state_hash, &x->verifier, &verifier, f) < 0 ||
-		grant_app(tm, &x->grant, &app_id, &app_secret, f) < 0)
+		grant_app(tm, p, &x->grant, x->uses_previous_secret, &app, f) < 0)
 		return -1;
-	if (x->uses_previous_secret) {
-		secret_drop(&app_secret);
-		if (grant_previous_secret(tm, &x->grant, &app_secret, f) < 0)
-			return -1;
-	}
 	net_form_add(&form, "grant_type", "authorization_code", strlen("authorization_code"));
 	net_form_add(&form, "code", x->code.bytes, x->code.len);
 	net_form_add(&form, "redirect_uri", x->redirect_uri, strlen(x->redirect_uri));
-	net_form_add(&form, "code_verifier", verifier.bytes, verifier.len);
-	provider_token_request(provider_find(tm, x->provider), x->token_url, app_id, &app_secret,
-		&form, EXCHANGE_MS, ret);
-	return 0;
+	if (!p->has_no_pkce)
+		net_form_add(&form, "code_verifier", verifier.bytes, verifier.len);
+	provider_add_token_params(p, &form);
+	return provider_request(p, x->token_url, &app, &form, EXCHANGE_MS, ret, f);
 }
 
 /* 0: under way. -1: nothing was sent, x->fault says why. */

@@ -29,12 +29,13 @@ static int put_tokens(struct db *db, const struct exchange *x, struct fault *f)
 
 	/* The fence moves on, so that a refresh with the old grant can no longer write. */
 	return db_exec(db,
-		"INSERT INTO tokens (client_id, access_token, refresh_token, scope, "
-		"requested_scope,"
+		"INSERT INTO tokens (client_id, provider, access_token, refresh_token, scope,"
+		" requested_scope,"
 		" google_subject, google_email, expires_at_ms, lifetime_ms, next_refresh_at_ms,"
 		" refresh_token_expires_at_ms, last_refreshed_at_ms, created_at_ms, updated_at_ms)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)"
-		" ON CONFLICT (client_id) DO UPDATE SET access_token = excluded.access_token,"
+		" VALUES ($1, $13, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)"
+		" ON CONFLICT (client_id) DO UPDATE SET provider = excluded.provider,"
+		" access_token = excluded.access_token,"
 		" refresh_token = COALESCE(excluded.refresh_token, tokens.refresh_token),"
 		" token_type = 'Bearer', scope = excluded.scope,"
 		" requested_scope = excluded.requested_scope,"
@@ -51,7 +52,7 @@ static int put_tokens(struct db *db, const struct exchange *x, struct fault *f)
 		db_text(email[0] != '\0' ? email : NULL), db_int(t->expires_at_ms),
 		db_int(t->lifetime_ms), db_int(t->next_refresh_at_ms),
 		db_int_or_null(t->refresh_expires_at_ms, t->refresh_expires_at_ms > 0),
-		db_int(clock_wall_ms()));
+		db_int(clock_wall_ms()), db_text(x->grant.provider));
 }
 
 static int use_up_tickets(struct db *db, const struct exchange *x, struct fault *f)
@@ -165,7 +166,7 @@ static void publish(struct exchange *x)
 	};
 
 	slots_replace(tm, x->grant.branch_id, &t);
-	due_hear_next(tm, x->sealed.next_refresh_at_ms);
+	due_hear_next(tm, x->grant.provider, x->sealed.next_refresh_at_ms);
 	live_token_done(&t);
 }
 

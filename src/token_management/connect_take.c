@@ -93,14 +93,22 @@ static int spend_state(struct db *db, const struct exchange *x, struct fault *f)
 	return changed == 1 ? 0 : 1;
 }
 
-/* RFC 9207 section 2.4: an answer of another issuer is neither spent nor believed. */
+/*
+ * An answer of another issuer is neither spent nor believed (RFC 9207 section 2.4). Who does not
+ * send its issuer is told by where the answer arrived (RFC 9700 section 4.4.2.2): each provider but
+ * Google has a callback of its own.
+ */
 static bool is_wrong_issuer(const struct exchange *x, const struct provider *p)
 {
-	const char *iss = x->reply->iss;
+	const char *iss = x->reply->iss, *arrived = x->reply->arrived;
 
-	if (iss == NULL)
-		return p->sends_iss;
-	return x->issuer != NULL && strcmp(iss, x->issuer) != 0;
+	if (arrived != NULL && strcmp(arrived, p->name) != 0)
+		return true;
+	if (iss != NULL && x->issuer != NULL)
+		return strcmp(iss, x->issuer) != 0;
+	if (p->sends_iss)
+		return true;
+	return arrived == NULL && strcmp(p->name, PROVIDER_GOOGLE) != 0;
 }
 
 /* RFC 6749 section 4.1.2.1. What is not known to pass is for the operator to mend. */
@@ -121,8 +129,12 @@ static enum connect_outcome read_reply(struct exchange *x)
 	const struct connect_reply *reply = x->reply;
 	const struct provider *p = provider_find(x->work.tm, x->provider);
 
-	if (p == NULL || !x->grant.is_active) {
+	if (!x->grant.is_active) {
 		fault_raise(&x->fault, FAULT_MISSING, "Client not found or inactive");
+		return CONNECT_FAILED;
+	}
+	if (p == NULL) {
+		fault_raise(&x->fault, FAULT_CONFLICT, PROVIDER_GONE, x->provider);
 		return CONNECT_FAILED;
 	}
 	if (is_wrong_issuer(x, p)) {

@@ -7,10 +7,10 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "core/metrics.h"
 #include "token_management/due_rows.h"
 #include "token_management/grant.h"
 #include "token_management/internal.h"
+#include "token_management/provider_metrics.h"
 
 #define HORIZON_MS 60000  /* how far a window reaches; also how long a tick sleeps at most */
 #define READ_LEAST_MS 250 /* between two readings of a window */
@@ -24,17 +24,6 @@
 #define FAILED_MOST_MS (15 * 60 * 1000)
 #define RETRY_AFTER_MOST_MS (60 * 60 * 1000)
 #define NEVER_MS INT64_MAX
-
-static struct metric started_total = METRIC_COUNTER(
-	"review_fetcher_background_refreshes_total", "Background refreshes begun.", "");
-static struct metric put_off_total = METRIC_COUNTER("review_fetcher_background_put_off_total",
-	"Due refreshes put off because the provider refuses their OAuth app.", "");
-static struct metric running_now =
-	METRIC_GAUGE("review_fetcher_background_running", "Background refreshes in flight.", "");
-static struct metric provider_shut = METRIC_GAUGE("review_fetcher_background_provider_failing",
-	"1 while the provider fails for all and the background only probes it.", "");
-static struct metric apps_shut = METRIC_GAUGE("review_fetcher_background_apps_refused",
-	"OAuth apps that the provider refuses and the background only probes.", "");
 
 /* ---- when ---- */
 
@@ -78,17 +67,17 @@ int64_t due_after_failure(const struct settings *s, const struct grant *g, int64
 
 /* ---- waking ---- */
 
-static struct token_management *tm_of(struct due *d)
-{
-	return CONTAINER_OF(d, struct token_management, due);
-}
-
 static void step_tick(struct work *w);
+
+struct due_tick {
+	struct work work;
+	struct due *due;
+};
 
 /* One tick at a time; what happens during one makes it look again. Any thread, without the lock. */
 static void kick(struct due *d)
 {
-	struct work *w;
+	struct due_tick *t;
 	bool begins;
 
 	pthread_mutex_lock(&d->lock);
@@ -98,12 +87,13 @@ static void kick(struct due *d)
 	pthread_mutex_unlock(&d->lock);
 	if (!begins)
 		return;
-	w = mem_alloc(sizeof(*w));
-	atomic_store(&w->is_behind, true);
-	if (work_begin_unless_stopping(tm_of(d), w))
-		work_submit(w, step_tick);
+	t = mem_alloc(sizeof(*t));
+	t->due = d;
+	atomic_store(&t->work.is_behind, true);
+	if (work_begin_unless_stopping(d->tm, &t->work))
+		work_submit(&t->work, step_tick);
 	else
-		mem_free(w);
+		mem_free(t);
 }
 
 static void on_timer(struct timer *timer)
@@ -117,13 +107,13 @@ static bool sleep_for(struct due *d, int64_t wait_ms)
 	bool sleeps;
 
 	pthread_mutex_lock(&d->lock);
-	sleeps = !d->again || work_is_stopping(tm_of(d));
+	sleeps = !d->again || work_is_stopping(d->tm);
 	d->again = false;
 	if (sleeps) {
 		d->is_ticking = false;
 		d->wake_wall_ms = clock_wall_ms() + wait_ms;
-		if (!work_is_stopping(tm_of(d)))
-			scheduler_arm(tm_of(d)->scheduler, &d->timer, clock_mono_ms() + wait_ms);
+		if (!work_is_stopping(d->tm))
+			scheduler_arm(d->tm->scheduler, &d->timer, clock_mono_ms() + wait_ms);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return sleeps;
@@ -166,11 +156,11 @@ static int sift(struct due *d, size_t n, struct fault *f)
 		else
 			due_row_done(r);
 		if (n_moves == ARRAY_LEN(moves)) {
-			outcome |= due_rows_move(tm_of(d), moves, n_moves, f);
+			outcome |= due_rows_move(d->tm, moves, n_moves, f);
 			n_moves = 0;
 		}
 	}
-	return outcome | due_rows_move(tm_of(d), moves, n_moves, f);
+	return outcome | due_rows_move(d->tm, moves, n_moves, f);
 }
 
 static int read_window(struct due *d, struct fault *f)
@@ -184,7 +174,8 @@ static int read_window(struct due *d, struct fault *f)
 	d->window_end_wall_ms = now + HORIZON_MS;
 	pthread_mutex_unlock(&d->lock);
 	d->read_mono_ms = clock_mono_ms();
-	if (due_rows_read(tm_of(d), now + HORIZON_MS, DUE_WINDOW_MOST, d->rows, &n, f) < 0)
+	if (due_rows_read(d->tm, d->provider, now + HORIZON_MS, DUE_WINDOW_MOST, d->rows, &n, f) <
+		0)
 		return -1;
 	d->window_is_full = n == DUE_WINDOW_MOST;
 	if (d->window_is_full) {
@@ -198,16 +189,16 @@ static int read_window(struct due *d, struct fault *f)
 /* Rows without a due time get one: once at the start, and seldom after that. */
 static int adopt(struct due *d, struct fault *f)
 {
-	struct token_management *tm = tm_of(d);
+	struct token_management *tm = d->tm;
 	int outcome = 0;
 
 	if (clock_mono_ms() < d->adopt_mono_ms)
 		return 0;
 	if (d->adopt_mono_ms == 0 && tm->settings->token_background_refresh &&
-		due_rows_forget_far(tm, f) < 0)
+		due_rows_forget_far(tm, d->provider, f) < 0)
 		return -1;
 	for (int64_t after = 0; outcome == 0 && !work_is_stopping(tm);)
-		outcome = due_rows_adopt(tm, &after, f);
+		outcome = due_rows_adopt(tm, d->provider, &after, f);
 	d->adopt_mono_ms = clock_mono_ms() + ADOPT_EVERY_MS;
 	return outcome < 0 ? -1 : 0;
 }
@@ -215,7 +206,7 @@ static int adopt(struct due *d, struct fault *f)
 /* ---- starting ---- */
 
 struct run {
-	struct token_management *tm;
+	struct due *due;
 	int64_t client_row;
 	char app_id[];
 };
@@ -223,14 +214,14 @@ struct run {
 static void on_end(void *arg, const struct token_result *result)
 {
 	struct run *run = arg;
-	struct due *d = &run->tm->due;
+	struct due *d = run->due;
 	bool wakes;
 
 	(void)result;
 	pthread_mutex_lock(&d->lock);
 	map_remove(&d->in_flight, &run->client_row, sizeof(run->client_row));
 	due_apps_probed(&d->apps, run->app_id);
-	metric_set(&running_now, (int64_t)d->in_flight.count);
+	metric_set(&d->metrics->background_running, (int64_t)d->in_flight.count);
 	wakes = d->wants_place;
 	d->wants_place = false;
 	pthread_mutex_unlock(&d->lock);
@@ -244,16 +235,16 @@ static void start_row(struct due *d, const struct due_row *r)
 	size_t len = strlen(r->app_id) + 1;
 	struct run *run = mem_alloc(sizeof(*run) + len);
 
-	run->tm = tm_of(d);
+	run->due = d;
 	run->client_row = r->client_row;
 	memcpy(run->app_id, r->app_id, len);
 	pthread_mutex_lock(&d->lock);
 	due_gate_start(&d->gate);
 	map_put(&d->in_flight, &r->client_row, sizeof(r->client_row), run);
-	metric_set(&running_now, (int64_t)d->in_flight.count);
+	metric_set(&d->metrics->background_running, (int64_t)d->in_flight.count);
 	pthread_mutex_unlock(&d->lock);
-	metric_add(&started_total, 1);
-	slots_obtain_due(run->tm, r->branch_id, on_end, run);
+	metric_add(&d->metrics->background_started, 1);
+	slots_obtain_due(d->tm, r->branch_id, on_end, run);
 }
 
 struct tick {
@@ -285,7 +276,7 @@ static int64_t start_next(struct due *d, struct tick *t)
 			.from_ms = r->at_ms,
 			.to_ms = now + app_wait + jitter_ms(r->client_row, APP_SPREAD_MS),
 		};
-		metric_add(&put_off_total, 1);
+		metric_add(&d->metrics->background_put_off, 1);
 	}
 	due_row_done(r);
 	d->next_row++;
@@ -317,7 +308,7 @@ static bool window_is_over(struct due *d, int64_t *ret_wait_ms)
 
 static int64_t failed(struct due *d, const struct fault *f)
 {
-	bool is_known = atomic_exchange(&tm_of(d)->database_fails, true);
+	bool is_known = atomic_exchange(&d->tm->database_fails, true);
 
 	log_event(is_known ? LOG_DEBUG : LOG_ERROR, "due.database_failed", F_FAULT(f));
 	return 1000;
@@ -329,7 +320,7 @@ static int64_t tick(struct due *d, struct tick *t, struct fault *f)
 
 	if (adopt(d, f) < 0)
 		return failed(d, f);
-	while (wait == 0 && t->n_moves < DUE_MOVES_MOST && !work_is_stopping(tm_of(d))) {
+	while (wait == 0 && t->n_moves < DUE_MOVES_MOST && !work_is_stopping(d->tm)) {
 		if (window_is_over(d, &lasts)) {
 			if (read_window(d, f) < 0)
 				return failed(d, f);
@@ -340,14 +331,15 @@ static int64_t tick(struct due *d, struct tick *t, struct fault *f)
 			wait = wait > lasts && lasts > 0 ? lasts : wait;
 		}
 	}
-	if (due_rows_move(tm_of(d), t->moves, t->n_moves, f) < 0)
+	if (due_rows_move(d->tm, t->moves, t->n_moves, f) < 0)
 		return failed(d, f);
 	return wait;
 }
 
 static void step_tick(struct work *w)
 {
-	struct due *d = &w->tm->due;
+	struct due_tick *own = CONTAINER_OF(w, struct due_tick, work);
+	struct due *d = own->due;
 	struct tick *t = mem_alloc(sizeof(*t));
 	struct fault f = {0};
 	int64_t wait;
@@ -358,7 +350,7 @@ static void step_tick(struct work *w)
 	} while (!sleep_for(d, wait));
 	mem_free(t);
 	work_end(w);
-	mem_free(w);
+	mem_free(own);
 }
 
 /* ---- what others tell ---- */
@@ -370,49 +362,62 @@ static bool is_refused(const struct token_response *r)
 		       strcmp(r->error, "unauthorized_client") == 0);
 }
 
-static void tell(enum due_news provider, enum due_news app, const char *app_id,
+static void tell(const struct due *d, enum due_news provider, enum due_news app, const char *app_id,
 	const struct token_response *r)
 {
 	if (provider == DUE_SHUT)
-		log_event(LOG_WARN, "due.provider_failing", F_STR("reason", r->reason));
-	else if (provider == DUE_OPEN)
-		log_event(LOG_INFO, "due.provider_answers");
-	if (app == DUE_SHUT)
-		log_event(LOG_WARN, "due.app_refused", F_STR("app", app_id),
+		log_event(LOG_WARN, "due.provider_failing", F_STR("provider", d->provider),
 			F_STR("reason", r->reason));
+	else if (provider == DUE_OPEN)
+		log_event(LOG_INFO, "due.provider_answers", F_STR("provider", d->provider));
+	if (app == DUE_SHUT)
+		log_event(LOG_WARN, "due.app_refused", F_STR("provider", d->provider),
+			F_STR("app", app_id), F_STR("reason", r->reason));
 	else if (app == DUE_OPEN)
-		log_event(LOG_INFO, "due.app_accepted", F_STR("app", app_id));
+		log_event(LOG_INFO, "due.app_accepted", F_STR("provider", d->provider),
+			F_STR("app", app_id));
 }
 
-void due_hear_answer(
-	struct token_management *tm, const char *app_id, const struct token_response *response)
+static struct due *due_of(struct token_management *tm, const char *provider)
 {
-	struct due *d = &tm->due;
+	struct provider_entry *e = providers_entry(tm, provider);
+
+	return e != NULL ? &e->due : NULL;
+}
+
+void due_hear_answer(struct token_management *tm, const char *provider_name, const char *app_id,
+	const struct token_response *response)
+{
+	struct due *d = due_of(tm, provider_name);
 	bool is_away =
 		response->class == TOKEN_CLASS_DOWN || response->class == TOKEN_CLASS_LIMITED;
 	int64_t later = response->retry_after_ms < RETRY_AFTER_MOST_MS ? response->retry_after_ms
 								       : RETRY_AFTER_MOST_MS;
 	enum due_news provider, app = DUE_SAME;
 
+	if (d == NULL)
+		return;
 	if (app_id == NULL)
 		app_id = "";
 	pthread_mutex_lock(&d->lock);
 	provider = due_gate_hear(&d->gate, is_away, later, clock_mono_ms());
 	if (!is_away)
 		app = due_apps_hear(&d->apps, app_id, is_refused(response), clock_mono_ms());
-	metric_set(&provider_shut, d->gate.pauses > 0);
-	metric_set(&apps_shut, (int64_t)d->apps.failing.count);
+	metric_set(&d->metrics->background_failing, d->gate.pauses > 0);
+	metric_set(&d->metrics->background_refused, (int64_t)d->apps.failing.count);
 	pthread_mutex_unlock(&d->lock);
-	tell(provider, app, app_id, response);
+	tell(d, provider, app, app_id, response);
 	if (provider == DUE_OPEN)
 		kick(d);
 }
 
-void due_hear_next(struct token_management *tm, int64_t next_refresh_at_ms)
+void due_hear_next(struct token_management *tm, const char *provider, int64_t next_refresh_at_ms)
 {
-	struct due *d = &tm->due;
+	struct due *d = due_of(tm, provider);
 	bool wakes = false;
 
+	if (d == NULL)
+		return;
 	pthread_mutex_lock(&d->lock);
 	if (next_refresh_at_ms < d->window_end_wall_ms && next_refresh_at_ms < d->earlier_wall_ms) {
 		d->earlier_wall_ms = next_refresh_at_ms;
@@ -423,57 +428,65 @@ void due_hear_next(struct token_management *tm, int64_t next_refresh_at_ms)
 		kick(d);
 }
 
+void due_hear_now(struct token_management *tm)
+{
+	for (size_t i = 0; i < tm->providers.n; i++)
+		due_hear_next(tm, tm->providers.entries[i].own->p.name, clock_wall_ms());
+}
+
 void due_hear_change(struct token_management *tm)
 {
-	pthread_mutex_lock(&tm->due.lock);
-	due_apps_retry(&tm->due.apps);
-	pthread_mutex_unlock(&tm->due.lock);
+	for (size_t i = 0; i < tm->providers.n; i++) {
+		struct due *d = &tm->providers.entries[i].due;
+
+		pthread_mutex_lock(&d->lock);
+		due_apps_retry(&d->apps);
+		pthread_mutex_unlock(&d->lock);
+	}
 }
 
 /* ---- life ---- */
 
-void due_init(struct token_management *tm)
+void due_init(struct due *d, struct token_management *tm, const char *provider)
 {
-	struct due *d = &tm->due;
-
+	d->tm = tm;
+	d->provider = provider;
+	d->metrics = provider_metrics_of(provider);
 	pthread_mutex_init(&d->lock, NULL);
 	d->timer.fire = on_timer;
 	d->earlier_wall_ms = NEVER_MS;
 	due_gate_init(&d->gate, tm->settings->token_refresh_concurrency, clock_mono_ms());
-	metric_register(&started_total);
-	metric_register(&put_off_total);
-	metric_register(&running_now);
-	metric_register(&provider_shut);
-	metric_register(&apps_shut);
 }
 
 void token_management_refresh_due(struct token_management *tm)
 {
-	struct due *d = &tm->due;
+	for (size_t i = 0; i < tm->providers.n; i++) {
+		struct due *d = &tm->providers.entries[i].due;
 
-	pthread_mutex_lock(&d->lock);
-	d->rows = mem_alloc_array(DUE_WINDOW_MOST, sizeof(*d->rows));
-	d->is_started = true;
-	pthread_mutex_unlock(&d->lock);
-	kick(d);
+		pthread_mutex_lock(&d->lock);
+		d->rows = mem_alloc_array(DUE_WINDOW_MOST, sizeof(*d->rows));
+		d->is_started = true;
+		pthread_mutex_unlock(&d->lock);
+		kick(d);
+	}
 }
 
 void due_stop(struct token_management *tm)
 {
-	bool is_started;
+	for (size_t i = 0; i < tm->providers.n; i++) {
+		struct due *d = &tm->providers.entries[i].due;
+		bool is_started;
 
-	pthread_mutex_lock(&tm->due.lock);
-	is_started = tm->due.is_started;
-	pthread_mutex_unlock(&tm->due.lock);
-	if (is_started)
-		scheduler_disarm(tm->scheduler, &tm->due.timer);
+		pthread_mutex_lock(&d->lock);
+		is_started = d->is_started;
+		pthread_mutex_unlock(&d->lock);
+		if (is_started)
+			scheduler_disarm(tm->scheduler, &d->timer);
+	}
 }
 
-void due_done(struct token_management *tm)
+void due_done(struct due *d)
 {
-	struct due *d = &tm->due;
-
-	due_stop(tm);
 	if (d->rows != NULL)
 		drop_window(d);
 	mem_free(d->rows);

@@ -20,6 +20,7 @@ struct token_management;
 struct token_response;
 struct grant;
 struct due_row;
+struct provider_metrics;
 
 /* ---- when: pure; jitter is hashed from the client row and so the same at each refresh ---- */
 
@@ -37,7 +38,11 @@ int64_t due_after_failure(const struct settings *s, const struct grant *g, int64
 
 #define DUE_WINDOW_MOST 2048
 
+/* One for each provider: a provider that fails holds up its own rows and no others. */
 struct due {
+	struct token_management *tm;
+	const char *provider; /* borrowed */
+	struct provider_metrics *metrics;
 	pthread_mutex_t lock;
 	bool is_started, is_ticking, again, wants_place;
 	struct timer timer;
@@ -52,15 +57,17 @@ struct due {
 	bool window_is_full;
 	int64_t read_mono_ms, adopt_mono_ms;
 };
-void due_init(struct token_management *tm);
+void due_init(struct due *d, struct token_management *tm, const char *provider);
 void due_stop(struct token_management *tm); /* the work list is stopping: no timer from now on */
-void due_done(struct token_management *tm); /* all work has ended */
+void due_done(struct due *d);               /* all work has ended */
 
 /* A provider answered, whoever asked. Any thread. */
-void due_hear_answer(
-	struct token_management *tm, const char *app_id, const struct token_response *response);
+void due_hear_answer(struct token_management *tm, const char *provider, const char *app_id,
+	const struct token_response *response);
 /* A row is due at a new time. */
-void due_hear_next(struct token_management *tm, int64_t next_refresh_at_ms);
+void due_hear_next(struct token_management *tm, const char *provider, int64_t next_refresh_at_ms);
+/* Rows of any provider were made due now. */
+void due_hear_now(struct token_management *tm);
 /* Somebody changed a client: perhaps the secret of an app that failed. */
 void due_hear_change(struct token_management *tm);
 

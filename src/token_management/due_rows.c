@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "token_management/due_rows.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/store.h"
@@ -24,6 +26,7 @@ void due_row_done(struct due_row *r)
 
 struct reading {
 	struct token_management *tm;
+	const char *provider;
 	int64_t until_ms;
 	size_t most, n;
 	struct due_row *rows;
@@ -56,14 +59,17 @@ static int read_body(struct db *db, void *arg, struct fault *f)
 		"SELECT t.client_id, t.next_refresh_at_ms, c.branch_id, c.client_id,"
 		" CASE WHEN " CAN_REFRESH " THEN 1 ELSE 0 END"
 		" FROM tokens t JOIN clients c ON c.id = t.client_id"
-		" WHERE t.next_refresh_at_ms <= $1 ORDER BY t.next_refresh_at_ms LIMIT $2",
-		read_row, x, f, db_int(x->until_ms), db_int((int64_t)x->most));
+		" WHERE t.provider = $3 AND t.next_refresh_at_ms <= $1"
+		" ORDER BY t.next_refresh_at_ms LIMIT $2",
+		read_row, x, f, db_int(x->until_ms), db_int((int64_t)x->most),
+		db_text(x->provider));
 }
 
-int due_rows_read(struct token_management *tm, int64_t until_ms, size_t most, struct due_row *ret,
-	size_t *ret_n, struct fault *f)
+int due_rows_read(struct token_management *tm, const char *provider, int64_t until_ms, size_t most,
+	struct due_row *ret, size_t *ret_n, struct fault *f)
 {
-	struct reading x = {.tm = tm, .until_ms = until_ms, .most = most, .rows = ret};
+	struct reading x = {
+		.tm = tm, .provider = provider, .until_ms = until_ms, .most = most, .rows = ret};
 	int outcome = store_use(tm->store, read_body, &x, f);
 
 	for (size_t i = 0; outcome < 0 && i < x.n; i++)
@@ -108,6 +114,7 @@ int due_rows_move(
 
 struct adopting {
 	struct token_management *tm;
+	const char *provider;
 	int64_t after, last;
 	size_t n;
 	struct due_move found[ADOPT_MOST];
@@ -141,9 +148,10 @@ static int adopt_body(struct db *db, void *arg, struct fault *f)
 	if (db_read(db,
 		    "SELECT t.id, t.client_id, t.expires_at_ms, t.lifetime_ms"
 		    " FROM tokens t JOIN clients c ON c.id = t.client_id"
-		    " WHERE t.next_refresh_at_ms IS NULL AND t.id > $1 AND " CAN_REFRESH
-		    " ORDER BY t.id LIMIT $2",
-		    find_orphan, x, f, db_int(x->after), db_int(ADOPT_MOST)) < 0)
+		    " WHERE t.provider = $3 AND t.next_refresh_at_ms IS NULL AND t.id > $1"
+		    " AND " CAN_REFRESH " ORDER BY t.id LIMIT $2",
+		    find_orphan, x, f, db_int(x->after), db_int(ADOPT_MOST),
+		    db_text(x->provider)) < 0)
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
 		if (db_exec(db,
@@ -154,12 +162,14 @@ static int adopt_body(struct db *db, void *arg, struct fault *f)
 	return 0;
 }
 
-int due_rows_adopt(struct token_management *tm, int64_t *after, struct fault *f)
+int due_rows_adopt(
+	struct token_management *tm, const char *provider, int64_t *after, struct fault *f)
 {
 	struct adopting *x = mem_alloc(sizeof(*x));
 	int outcome;
 
 	x->tm = tm;
+	x->provider = provider;
 	x->after = *after;
 	outcome = store_transact(tm->store, adopt_body, x, f);
 	if (outcome >= 0) {
@@ -172,13 +182,16 @@ int due_rows_adopt(struct token_management *tm, int64_t *after, struct fault *f)
 
 static int forget_body(struct db *db, void *arg, struct fault *f)
 {
-	(void)arg;
 	return db_exec(db,
-		"UPDATE tokens SET next_refresh_at_ms = NULL WHERE next_refresh_at_ms > $1", NULL,
-		f, db_int(clock_wall_ms() + FAR_MS));
+		"UPDATE tokens SET next_refresh_at_ms = NULL"
+		" WHERE provider = $2 AND next_refresh_at_ms > $1",
+		NULL, f, db_int(clock_wall_ms() + FAR_MS), db_text(arg));
 }
 
-int due_rows_forget_far(struct token_management *tm, struct fault *f)
+int due_rows_forget_far(struct token_management *tm, const char *provider, struct fault *f)
 {
-	return store_transact(tm->store, forget_body, NULL, f);
+	void *arg;
+
+	memcpy(&arg, &provider, sizeof(arg)); /* a body takes no const */
+	return store_transact(tm->store, forget_body, arg, f);
 }

@@ -24,6 +24,8 @@ void grant_done(struct grant *g)
 	mem_free(g->redirect_uri);
 	mem_free(g->workspace_email);
 	mem_free(g->workspace_name);
+	mem_free(g->wanted_scope);
+	mem_free(g->key_id);
 	mem_free(g->reason);
 	sealed_drop(&g->client_secret);
 	sealed_drop(&g->previous_secret);
@@ -55,7 +57,7 @@ static struct sealed take_sealed(const struct db_value *col)
 	" t.client_id, t.access_token, t.refresh_token, t.token_type, t.scope, t.requested_scope," \
 	" t.google_subject, t.expires_at_ms, t.lifetime_ms, t.retry_at_ms, t.refresh_failures,"    \
 	" t.fence, t.lease_until_ms, t.lease_owner, c.client_secret_previous,"                     \
-	" c.client_secret_previous_until_ms, t.next_refresh_at_ms"                                 \
+	" c.client_secret_previous_until_ms, t.next_refresh_at_ms, c.scope, c.key_id"              \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
 static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
@@ -92,6 +94,8 @@ static int read_grant(void *arg, const struct db_value *c, size_t n_cols, struct
 	g->previous_secret = take_sealed(&c[25]);
 	g->previous_secret_until_ms = db_get_int(&c[26]);
 	g->next_refresh_at_ms = db_get_int(&c[27]);
+	g->wanted_scope = row_copy_text(&c[28]);
+	g->key_id = row_copy_text(&c[29]);
 	return 1;
 }
 
@@ -137,34 +141,46 @@ const char *grant_app_id(const struct token_management *tm, const struct grant *
 	return g->oauth_id != NULL ? g->oauth_id : tm->settings->google_client_id;
 }
 
-int grant_app(const struct token_management *tm, const struct grant *g, const char **ret_id,
-	struct secret *ret_secret, struct fault *f)
+static int default_app(const struct settings *s, struct app *ret, struct fault *f)
 {
-	if (g->oauth_id == NULL) {
-		if (tm->settings->google_client_id == NULL ||
-			!secret_is_set(&tm->settings->google_client_secret))
-			return fault_raise(f, FAULT_INPUT,
-				"this branch uses the default OAuth app, but GOOGLE_CLIENT_ID or"
-				" GOOGLE_CLIENT_SECRET is not set");
-		*ret_id = tm->settings->google_client_id;
-		*ret_secret = secret_copy(&tm->settings->google_client_secret);
+	if (s->google_client_id == NULL || !secret_is_set(&s->google_client_secret))
+		return fault_raise(f, FAULT_INPUT,
+			"this branch uses the default OAuth app, but GOOGLE_CLIENT_ID or"
+			" GOOGLE_CLIENT_SECRET is not set");
+	ret->id = s->google_client_id;
+	ret->secret = secret_copy(&s->google_client_secret);
+	return 0;
+}
+
+int grant_app(const struct token_management *tm, const struct provider *p, const struct grant *g,
+	bool previous, struct app *ret, struct fault *f)
+{
+	if (g->oauth_id == NULL)
+		return default_app(tm->settings, ret, f);
+	ret->id = g->oauth_id;
+	if (p->auth == PROVIDER_AUTH_NONE)
 		return 0;
+	if (previous)
+		return grant_unseal(tm, "client_secret_previous", g->client_row,
+			&g->previous_secret, &ret->secret, f);
+	if (g->client_secret.bytes != NULL) {
+		ret->key_id = g->key_id;
+		return grant_unseal(
+			tm, "client_secret", g->client_row, &g->client_secret, &ret->secret, f);
 	}
-	*ret_id = g->oauth_id;
-	return grant_unseal(tm, "client_secret", g->client_row, &g->client_secret, ret_secret, f);
+	if (p->auth != PROVIDER_AUTH_KEY || !secret_is_set(&p->key))
+		return fault_raise(f, FAULT_INPUT,
+			"this branch has no %s of its own, and provider %s has none either",
+			p->auth == PROVIDER_AUTH_KEY ? "private key" : "client secret", p->name);
+	ret->key_id = p->key_id;
+	ret->secret = secret_copy(&p->key);
+	return 0;
 }
 
 bool grant_has_previous_secret(const struct grant *g)
 {
 	return g->oauth_id != NULL && g->previous_secret.bytes != NULL &&
 	       g->previous_secret_until_ms > clock_wall_ms();
-}
-
-int grant_previous_secret(const struct token_management *tm, const struct grant *g,
-	struct secret *ret, struct fault *f)
-{
-	return grant_unseal(
-		tm, "client_secret_previous", g->client_row, &g->previous_secret, ret, f);
 }
 
 /* ---- writing ---- */

@@ -13,7 +13,7 @@
 #include "base/attr.h"
 #include "base/fault.h"
 #include "base/secret.h"
-#include "token_management/provider.h"
+#include "token_management/provider_request.h"
 #include "token_management/slots.h"
 #include "token_management/state.h"
 #include "token_management/token_response.h"
@@ -26,6 +26,8 @@ struct grant { /* owned: grant_done */
 	int64_t client_row;
 	char *branch_id, *oauth_id, *provider; /* oauth_id NULL: the default app */
 	char *redirect_uri, *workspace_email, *workspace_name;
+	char *wanted_scope; /* NULL: the provider's */
+	char *key_id;       /* of a private key in client_secret; NULL: none */
 	bool is_active;
 	enum connection_state state;
 	char *reason; /* of the state, for people; NULL: none */
@@ -54,13 +56,15 @@ void grant_seal(const struct token_management *tm, const char *column, int64_t c
 	const struct secret *plain, struct sealed *ret);
 MUST_CHECK int grant_unseal(const struct token_management *tm, const char *column,
 	int64_t client_row, const struct sealed *sealed, struct secret *ret, struct fault *f);
-/* The OAuth app of a connection: its own, or the default one. *ret_id is borrowed. */
-MUST_CHECK int grant_app(const struct token_management *tm, const struct grant *g,
-	const char **ret_id, struct secret *ret_secret, struct fault *f);
-/* Whether there is an earlier secret of the app that may still be tried; and its text. */
+/* Whether there is an earlier secret of the app that may still be tried. */
 bool grant_has_previous_secret(const struct grant *g);
-MUST_CHECK int grant_previous_secret(const struct token_management *tm, const struct grant *g,
-	struct secret *ret, struct fault *f);
+/*
+ * The OAuth app of a connection: its own, or the default one of Google's. previous: with the
+ * earlier secret. *ret by app_done; its texts live as long as grant and provider.
+ */
+MUST_CHECK int grant_app(const struct token_management *tm, const struct provider *p,
+	const struct grant *g, bool previous, struct app *ret, struct fault *f);
+/* The id alone; NULL: there is no default app. */
 const char *grant_app_id(const struct token_management *tm, const struct grant *g);
 
 /*

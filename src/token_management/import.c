@@ -168,7 +168,7 @@ static int flush(struct import *x, struct fault *f)
 		return -1;
 	x->n_due += x->batch_due;
 	if (x->batch_due > 0)
-		due_hear_next(x->tm, clock_wall_ms());
+		due_hear_now(x->tm);
 	for (size_t i = 0; i < x->n; i++) {
 		if (x->lines[i].n_flaws == 0) /* memory may hold the failures of a token before */
 			slots_forget(x->tm, x->lines[i].in.branch_id);

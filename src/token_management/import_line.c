@@ -100,16 +100,21 @@ static const char *take_text(struct import_line *l, const char *name, bool requi
 
 static void read_client(const struct token_management *tm, struct import_line *l)
 {
+	const struct provider *p = provider_find(tm, l->provider);
 	struct client_input *in = &l->in;
 	struct fault f = {0};
 	size_t before = l->n_flaws;
 
 	in->client_id = take_text(l, "client_id", false);
 	in->client_secret = take_text(l, "client_secret", false);
-	if (l->n_flaws == before && client_check_app(tm, in, &f) < 0)
+	in->private_key = take_text(l, "private_key", false);
+	in->key_id = take_text(l, "key_id", false);
+	if (l->n_flaws == before && p != NULL && client_check_app(tm, in, p, &f) < 0)
 		add_fault(l, "client_id", &f);
 	in->redirect_uri = take_text(l, "redirect_uri", false);
-	if (in->redirect_uri != NULL && client_check_redirect(in->redirect_uri, &f) < 0)
+	if (in->redirect_uri != NULL &&
+		(client_check_redirect(in->redirect_uri, &f) < 0 ||
+			(p != NULL && client_check_callback(in->redirect_uri, p, &f) < 0)))
 		add_fault(l, "redirect_uri", &f);
 	in->branch_id = take_text(l, "branch_id", true);
 	if (in->branch_id != NULL &&
@@ -156,10 +161,10 @@ static void read_provider(const struct token_management *tm, struct import_line 
 
 	l->provider = take_text(l, "provider", false);
 	if (l->provider == NULL && l->n_flaws == before)
-		l->provider = tm->google.name;
+		l->provider = PROVIDER_GOOGLE;
 	if (l->provider != NULL && provider_find(tm, l->provider) == NULL)
 		add_flaw(l, "provider", "is '%s': no provider is called so; leave it out for %s",
-			text_excerpt(l->provider, shown), tm->google.name);
+			text_excerpt(l->provider, shown), PROVIDER_GOOGLE);
 }
 
 static void read_granted_at(struct import_line *l)
@@ -207,10 +212,10 @@ void import_line_read(
 		return;
 	}
 	ret->object = json_incref(object);
+	read_provider(tm, ret);
 	read_client(tm, ret);
 	read_token(ret);
 	read_scope(ret);
-	read_provider(tm, ret);
 	read_granted_at(ret);
 	if (ret->n_flaws == 0)
 		identify(ret);

@@ -61,10 +61,11 @@ static int put_tokens(struct db *db, const struct import_batch *b, const struct 
 
 	grant_seal(b->tm, "refresh_token", client_row, &plain, &sealed);
 	return db_exec(db,
-		"INSERT INTO tokens (client_id, refresh_token, scope, requested_scope,"
+		"INSERT INTO tokens (client_id, provider, refresh_token, scope, requested_scope,"
 		" next_refresh_at_ms, created_at_ms, updated_at_ms)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7)"
-		" ON CONFLICT (client_id) DO UPDATE SET access_token = NULL,"
+		" VALUES ($1, $8, $2, $3, $4, $5, $6, $7)"
+		" ON CONFLICT (client_id) DO UPDATE SET provider = excluded.provider,"
+		" access_token = NULL,"
 		" refresh_token = excluded.refresh_token, token_type = 'Bearer',"
 		" scope = excluded.scope, requested_scope = excluded.requested_scope,"
 		" google_subject = NULL, google_email = NULL, expires_at_ms = NULL,"
@@ -75,7 +76,7 @@ static int put_tokens(struct db *db, const struct import_batch *b, const struct 
 		" updated_at_ms = excluded.updated_at_ms",
 		NULL, f, db_int(client_row), db_sealed(&sealed), db_text(l->scope), db_text(asked),
 		db_int(due_at_ms), db_int(l->granted_at_ms > 0 ? l->granted_at_ms : now),
-		db_int(now));
+		db_int(now), db_text(l->provider));
 }
 
 static int remember(struct db *db, const struct import_line *l, int64_t client_row, struct fault *f)
@@ -206,12 +207,13 @@ static int replace_client(struct db *db, struct client_insertion *x, struct faul
 		    "UPDATE clients SET client_id = $2, client_secret = NULL,"
 		    " client_secret_previous = NULL, client_secret_previous_until_ms = NULL,"
 		    " redirect_uri = $3, workspace_email = $4, workspace_name = $5, provider = $6,"
-		    " is_active = 1, updated_at_ms = $7 WHERE id = $1",
+		    " scope = NULL, key_id = $8, is_active = 1, updated_at_ms = $7 WHERE id = $1",
 		    NULL, f, db_int(x->id), db_text(in->client_id), db_text(x->redirect_uri),
 		    db_text(in->workspace_email), db_text(in->workspace_name), db_text(x->provider),
-		    db_int(clock_wall_ms())) < 0)
+		    db_int(clock_wall_ms()), db_text(in->key_id)) < 0)
 		return -1;
-	return in->client_secret != NULL ? client_put_secret(db, x, f) : 0;
+	return in->client_secret != NULL || in->private_key != NULL ? client_put_secret(db, x, f)
+								    : 0;
 }
 
 static int replace(struct db *db, const struct import_batch *b, const struct import_line *l,
@@ -242,7 +244,7 @@ static int write_good(struct db *db, const struct import_batch *b, const struct 
 	int outcome;
 
 	if (x.redirect_uri == NULL) {
-		client_callback_url(b->tm, &callback);
+		client_callback_url(b->tm, l->provider, &callback);
 		x.redirect_uri = buf_text(&callback);
 	}
 	outcome = client_insert(db, &x, f);

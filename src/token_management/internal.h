@@ -7,9 +7,8 @@
 
 #include "base/rand.h"
 #include "core/limits.h"
-#include "token_management/due.h"
 #include "token_management/keys.h"
-#include "token_management/provider.h"
+#include "token_management/providers.h"
 #include "token_management/slots.h"
 #include "token_management/token_management.h"
 #include "token_management/work.h"
@@ -22,12 +21,11 @@ struct token_management {
 	struct pool *pool;
 	struct scheduler *scheduler;
 	char instance[RAND_UUID_SIZE]; /* owner of the leases that this object claims */
-	struct provider google;
+	struct provider_table providers;
 	struct slot_table slots;
 	struct key_table keys;
 	struct work_list work;
 	struct commit_queue commits;
-	struct due due;
 	_Atomic bool database_fails; /* said already; debug until it works again */
 	/* Only token_management_follow touches these: */
 	bool revokes_resumed; /* likewise */
@@ -49,13 +47,13 @@ struct client_insertion { /* borrowed */
 };
 /* Inside a transaction; the input is checked. 0: there, with its secret; 1: the branch exists. */
 MUST_CHECK int client_insert(struct db *db, struct client_insertion *x, struct fault *f);
-/* The client's own secret in row id. */
+/* The client's own secret, or private key, in row id. */
 MUST_CHECK int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f);
-/* client_id and client_secret, or the default app where both are NULL. */
-MUST_CHECK int client_check_app(
-	const struct token_management *tm, const struct client_input *in, struct fault *f);
+/* client_id and what the provider wants beside it, or Google's default app where all are NULL. */
+MUST_CHECK int client_check_app(const struct token_management *tm, const struct client_input *in,
+	const struct provider *p, struct fault *f);
 /* Where the provider sends browsers to when a client says nothing else. */
-void client_callback_url(const struct token_management *tm, struct buf *ret);
+void client_callback_url(const struct token_management *tm, const char *provider, struct buf *ret);
 
 struct client_deletion {
 	const struct actor *who;
@@ -66,7 +64,9 @@ struct client_deletion {
 /* Inside a transaction. 0: deleted, audited, noted; 1: no such client in that state. */
 MUST_CHECK int client_delete(struct db *db, struct client_deletion *d, struct fault *f);
 
-/* The provider of a client row; NULL: no such record. Borrowed. */
+/* The provider of a client row, whether found or not; NULL: no such record. Borrowed until the end.
+ */
+#define PROVIDER_GONE "no provider is called '%s' any more: put its record back into PROVIDERS_FILE"
 const struct provider *provider_find(const struct token_management *tm, const char *name);
 
 #endif

@@ -10,6 +10,7 @@
 
 struct client_change { /* borrowed; NULL: stays as it is */
 	const char *client_secret, *redirect_uri, *workspace_email, *workspace_name;
+	const char *private_key, *key_id; /* in place of the secret, where the provider wants it */
 	const bool *is_active;
 };
 /*
@@ -33,7 +34,9 @@ struct revoke_result { /* borrowed for the call */
 	enum revoke_outcome outcome;
 	int64_t client_row;
 	const char *branch_id;
+	const char *provider_title; /* for people */
 	bool is_deleted;
+	bool is_local; /* REVOKE_DONE: the provider has no address to revoke at and was not told */
 	/*
 	 * The siblings: other connected branches of the same provider, OAuth project and account.
 	 * REVOKE_SHARED: the first of them by name, and how many there are in all. REVOKE_DONE: how

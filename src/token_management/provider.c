@@ -5,7 +5,24 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "core/limits.h"
+#include "net/net.h"
+
+static const char *const auth_names[] = {
+	[PROVIDER_AUTH_BODY] = "client_secret_post",
+	[PROVIDER_AUTH_BASIC] = "client_secret_basic",
+	[PROVIDER_AUTH_KEY] = "private_key_jwt",
+	[PROVIDER_AUTH_NONE] = "none",
+};
+
+const char *provider_auth_name(enum provider_auth auth)
+{
+	return auth_names[auth];
+}
+
+bool provider_is_found(const struct provider *p)
+{
+	return p->auth_url != NULL && p->token_url != NULL;
+}
 
 /* offline + consent: Google gives a refresh token only then, on every consent. */
 static const struct provider_param google_extra[] = {
@@ -16,7 +33,7 @@ static const struct provider_param google_extra[] = {
 void provider_google(const struct settings *s, struct provider *ret)
 {
 	*ret = (struct provider){
-		.name = "google",
+		.name = PROVIDER_GOOGLE,
 		.title = "Google",
 		.issuer = "https://accounts.google.com",
 		.issuer_alias = "accounts.google.com",
@@ -28,7 +45,7 @@ void provider_google(const struct settings *s, struct provider *ret)
 		.extra = google_extra,
 		.n_extra = ARRAY_LEN(google_extra),
 		.auth = PROVIDER_AUTH_BODY,
-		.revokes_project = true,
+		.revocation_ends = PROVIDER_ENDS_PROJECT,
 		.assumed_lifetime_ms = 3600 * 1000,
 		.max_lifetime_ms = 24 * 3600 * 1000,
 	};
@@ -38,12 +55,15 @@ void provider_google(const struct settings *s, struct provider *ret)
 
 static const char *const protocol_params[] = {"response_type", "response_mode", "client_id",
 	"client_secret", "redirect_uri", "scope", "state", "nonce", "code_challenge",
-	"code_challenge_method", "request", "request_uri", "login_hint"};
+	"code_challenge_method", "request", "request_uri", "login_hint", NULL};
+static const char *const token_params[] = {"grant_type", "code", "redirect_uri", "code_verifier",
+	"client_id", "client_secret", "client_assertion", "client_assertion_type", "refresh_token",
+	"scope", "token", "token_type_hint", "username", "password", "assertion", NULL};
 
-static bool is_protocol_param(const char *name, size_t len)
+static bool is_among(const char *const *names, const char *name, size_t len)
 {
-	for (size_t i = 0; i < ARRAY_LEN(protocol_params); i++) {
-		if (strlen(protocol_params[i]) == len && memcmp(protocol_params[i], name, len) == 0)
+	for (; *names != NULL; names++) {
+		if (strlen(*names) == len && memcmp(*names, name, len) == 0)
 			return true;
 	}
 	return false;
@@ -81,28 +101,42 @@ static int check_auth_query(const struct provider *p, struct fault *f)
 	size_t len;
 
 	while ((name = next_query_name(&at, &len)) != NULL) {
-		if (memchr(name, '%', len) != NULL || is_protocol_param(name, len))
-			return fault_input(f, "auth_url",
+		if (memchr(name, '%', len) != NULL || is_among(protocol_params, name, len))
+			return fault_input(f, "authorization_url",
 				"the query of %s's authorization URL may not set '%.*s'", p->name,
 				(int)len, name);
 	}
 	return 0;
 }
 
+static int check_url(const char *url, const char *field, struct fault *f)
+{
+	return url == NULL ? 0 : net_url_check(url, NET_URL_PROVIDER, field, f);
+}
+
+static int check_extras(const struct provider_param *extra, size_t n, const char *const *taken,
+	const char *field, struct fault *f)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (is_among(taken, extra[i].name, strlen(extra[i].name)))
+			return fault_input(f, field,
+				"extra parameters may not set '%s', which is the protocol's",
+				extra[i].name);
+	}
+	return 0;
+}
+
 int provider_check(const struct provider *p, struct fault *f)
 {
-	if (net_url_check(p->auth_url, NET_URL_PROVIDER, "auth_url", f) < 0 ||
-		net_url_check(p->token_url, NET_URL_PROVIDER, "token_url", f) < 0)
+	if (check_url(p->issuer, "issuer", f) < 0 ||
+		check_url(p->auth_url, "authorization_url", f) < 0 ||
+		check_url(p->token_url, "token_url", f) < 0 ||
+		check_url(p->revoke_url, "revocation_url", f) < 0 ||
+		check_extras(p->extra, p->n_extra, protocol_params, "authorization_params", f) <
+			0 ||
+		check_extras(p->token_extra, p->n_token_extra, token_params, "token_params", f) < 0)
 		return -1;
-	if (p->revoke_url != NULL &&
-		net_url_check(p->revoke_url, NET_URL_PROVIDER, "revoke_url", f) < 0)
-		return -1;
-	for (size_t i = 0; i < p->n_extra; i++) {
-		if (is_protocol_param(p->extra[i].name, strlen(p->extra[i].name)))
-			return fault_input(f, "extra", "%s's extra parameters may not set '%s'",
-				p->name, p->extra[i].name);
-	}
-	return check_auth_query(p, f);
+	return p->auth_url == NULL ? 0 : check_auth_query(p, f);
 }
 
 /* ---- scopes ---- */
@@ -187,10 +221,13 @@ void provider_authorize_url(
 	net_url_add(ret, "response_type", "code");
 	net_url_add(ret, "client_id", r->client_id);
 	net_url_add(ret, "redirect_uri", r->redirect_uri);
-	net_url_add(ret, "scope", p->scopes);
+	if (r->scope[0] != '\0')
+		net_url_add(ret, "scope", r->scope);
 	net_url_add(ret, "state", r->state);
-	net_url_add(ret, "code_challenge", r->challenge);
-	net_url_add(ret, "code_challenge_method", "S256");
+	if (!p->has_no_pkce) {
+		net_url_add(ret, "code_challenge", r->challenge);
+		net_url_add(ret, "code_challenge_method", "S256");
+	}
 	for (size_t i = 0; i < p->n_extra; i++) {
 		if (query_has(p->auth_url, p->extra[i].name))
 			continue;
@@ -209,37 +246,4 @@ void provider_challenge(const char *verifier, struct buf *ret)
 
 	hash_sha256(verifier, strlen(verifier), digest);
 	text_base64url(ret, digest, sizeof(digest));
-}
-
-/* "id:secret", each form-encoded first (RFC 6749 section 2.3.1). */
-static struct secret basic_credentials(const char *client_id, const struct secret *client_secret)
-{
-	AUTO(buf_drop)
-	struct buf b = BUF_INIT_WIPED(4 * (LIMIT_CLIENT_ID_BYTES + LIMIT_CLIENT_SECRET_BYTES));
-
-	text_percent_encode(&b, client_id, strlen(client_id));
-	buf_add_char(&b, ':');
-	text_percent_encode(&b, client_secret->bytes, client_secret->len);
-	return secret_from(buf_text(&b), b.len);
-}
-
-void provider_token_request(const struct provider *p, const char *token_url, const char *client_id,
-	const struct secret *client_secret, struct buf *moved_form, uint32_t timeout_ms,
-	struct net_request *ret)
-{
-	*ret = (struct net_request){
-		.method = "POST",
-		.url = token_url,
-		.content_type = "application/x-www-form-urlencoded",
-		.timeout_ms = timeout_ms,
-		.max_reply_bytes = LIMIT_TOKEN_RESPONSE_BYTES,
-	};
-	if (p->auth == PROVIDER_AUTH_BASIC) {
-		ret->basic = basic_credentials(client_id, client_secret);
-	} else {
-		net_form_add(moved_form, "client_id", client_id, strlen(client_id));
-		net_form_add(moved_form, "client_secret", client_secret->bytes, client_secret->len);
-	}
-	ret->body = *moved_form;
-	*moved_form = (struct buf){0};
 }

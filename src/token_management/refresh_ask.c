@@ -16,6 +16,8 @@
 #include "core/metrics.h"
 #include "store/store.h"
 #include "token_management/internal.h"
+#include "token_management/provider_metrics.h"
+#include "token_management/provider_request.h"
 
 #define ASK_MOST_MS 20000
 #define STORE_HOLD_MS (10 * 60 * 1000)
@@ -24,21 +26,16 @@
 #define STORE_TRIES_AT_STOP 5
 #define RETRY_AFTER_MOST_MS (60 * 60 * 1000)
 
-#define REFRESHES(label)                                       \
-	METRIC_COUNTER("review_fetcher_token_refreshes_total", \
-		"Refresh requests to a provider, by outcome.", "outcome=\"" label "\"")
-static struct metric refreshes[TOKEN_CLASS_COUNT] = {
-	[TOKEN_CLASS_GRANTED] = REFRESHES("granted"),
-	[TOKEN_CLASS_GRANT_DEAD] = REFRESHES("grant_dead"),
-	[TOKEN_CLASS_MISCONFIGURED] = REFRESHES("client_misconfigured"),
-	[TOKEN_CLASS_DOWN] = REFRESHES("provider_down"),
-	[TOKEN_CLASS_LIMITED] = REFRESHES("rate_limited"),
-};
 #define STORES(label)                                       \
 	METRIC_COUNTER("review_fetcher_token_stores_total", \
 		"Attempts to store refreshed tokens, by outcome.", "outcome=\"" label "\"")
 static struct metric stores_done = STORES("done"), stores_failed = STORES("failed"),
 		     stores_late = STORES("fence_lost"), stores_given_up = STORES("given_up");
+
+static void count(const struct refresh *r, enum token_class class)
+{
+	metric_add(&provider_metrics_of(r->grant.provider)->refreshes[class], 1);
+}
 
 static void forget_answer(struct refresh *r)
 {
@@ -132,7 +129,7 @@ static void step_failed(struct work *w)
 	if (w->outcome < 0)
 		refresh_store_fault(r, &w->fault);
 	else
-		due_hear_next(w->tm, clock_wall_ms() + r->failing.wait_ms);
+		due_hear_next(w->tm, r->grant.provider, clock_wall_ms() + r->failing.wait_ms);
 	if (r->response.class == TOKEN_CLASS_GRANT_DEAD) {
 		end_dead(r);
 		return;
@@ -146,7 +143,7 @@ static void record_failure(struct refresh *r)
 	struct token_management *tm = r->work.tm;
 
 	r->failing.wait_ms = failure_wait_ms(r);
-	metric_add(&refreshes[r->response.class], 1);
+	count(r, r->response.class);
 	if (secret_is_set(&r->response.refresh_token))
 		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
 			&r->sealed.refresh);
@@ -203,7 +200,7 @@ static void stored(struct refresh *r)
 	struct refresh_answer a = {.outcome = TOKEN_READY};
 
 	metric_add(&stores_done, 1);
-	due_hear_next(r->work.tm, r->sealed.next_refresh_at_ms);
+	due_hear_next(r->work.tm, r->grant.provider, r->sealed.next_refresh_at_ms);
 	log_event(LOG_DEBUG, "grant.refreshed", F_STR("branch", r->branch_id),
 		F_INT("expires_at_ms", r->fresh.expires_at_ms),
 		F_BOOL("rotated", secret_is_set(&r->response.refresh_token)),
@@ -252,7 +249,7 @@ static void take_tokens(struct refresh *r)
 	const struct provider *p = provider_find(tm, r->grant.provider);
 	const char *scope = r->response.scope != NULL ? r->response.scope : r->grant.scope;
 
-	metric_add(&refreshes[TOKEN_CLASS_GRANTED], 1);
+	count(r, TOKEN_CLASS_GRANTED);
 	grant_tokens_from(tm, p, r->grant.client_row, &r->response, r->sent_wall_ms, &r->sealed);
 	r->fresh = (struct live_token){
 		.client_row = r->grant.client_row,
@@ -302,6 +299,28 @@ static bool other_secret_may_help(const struct refresh *r)
 	       grant_has_previous_secret(&r->grant);
 }
 
+static void hear_answer(struct refresh *r)
+{
+	struct token_management *tm = r->work.tm;
+
+	due_hear_answer(tm, r->grant.provider, grant_app_id(tm, &r->grant), &r->response);
+	if (r->response.class == TOKEN_CLASS_DOWN)
+		providers_doubt(tm, r->grant.provider);
+}
+
+/* A grant that dies after a lost answer was perhaps not ended by anybody (RFC 9700 section 4.14.2).
+ */
+static void explain_death(struct refresh *r)
+{
+	const struct provider *p = provider_find(r->work.tm, r->grant.provider);
+	struct token_response *t = &r->response;
+	size_t len = strlen(t->reason);
+
+	if (t->class == TOKEN_CLASS_GRANT_DEAD && p != NULL && p->rotates && r->grant.failures > 0)
+		snprintf(t->reason + len, sizeof(t->reason) - len,
+			"; its refresh tokens work once, and an earlier answer was lost");
+}
+
 static void step_answer(struct work *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, work);
@@ -312,14 +331,15 @@ static void step_answer(struct work *w)
 	}
 	token_reply_parse(&r->reply, &r->response);
 	if (other_secret_may_help(r)) {
-		metric_add(&refreshes[r->response.class], 1);
+		count(r, r->response.class);
 		log_event(LOG_DEBUG, "grant.other_secret", F_STR("branch", r->branch_id),
 			F_STR("reason", r->response.reason));
 		r->uses_previous_secret = true;
 		ask(r);
 		return;
 	}
-	due_hear_answer(r->work.tm, grant_app_id(r->work.tm, &r->grant), &r->response);
+	hear_answer(r);
+	explain_death(r);
 	if (r->response.class == TOKEN_CLASS_GRANTED)
 		take_tokens(r);
 	else
@@ -335,40 +355,41 @@ static void on_reply(void *arg, struct net_reply *reply)
 	work_submit(&r->work, step_answer);
 }
 
-static int prepare(
-	struct refresh *r, const struct provider *p, struct net_request *ret, struct fault *f)
+static int prepare(struct refresh *r, struct net_request *ret, struct fault *f)
 {
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_ACCESS_TOKEN_BYTES);
-	AUTO(secret_drop) struct secret token = {0}, app_secret = {0};
+	AUTO(secret_drop) struct secret token = {0};
+	AUTO(app_done) struct app app = {0};
 	struct token_management *tm = r->work.tm;
+	const struct provider *p = providers_ready(tm, r->grant.provider, f);
 	int64_t lease = tm->settings->token_refresh_lease_ms;
 	int64_t timeout = lease * 2 / 3 < ASK_MOST_MS ? lease * 2 / 3 : ASK_MOST_MS;
-	const char *app_id;
 
-	if (p == NULL)
-		return fault_raise(f, FAULT_INPUT, "no provider is called '%s'", r->grant.provider);
-	if (grant_unseal(tm, "refresh_token", r->grant.client_row, &r->grant.refresh, &token, f) <
-			0 ||
-		grant_app(tm, &r->grant, &app_id, &app_secret, f) < 0)
+	if (p == NULL || grant_unseal(tm, "refresh_token", r->grant.client_row, &r->grant.refresh,
+				 &token, f) < 0)
 		return -1;
-	if (r->uses_previous_secret) {
-		secret_drop(&app_secret);
-		if (grant_previous_secret(tm, &r->grant, &app_secret, f) < 0)
-			return -1;
-	}
+	if (grant_app(tm, p, &r->grant, r->uses_previous_secret, &app, f) < 0)
+		return -1;
 	net_form_add(&form, "grant_type", "refresh_token", strlen("refresh_token"));
 	net_form_add(&form, "refresh_token", token.bytes, token.len);
-	provider_token_request(p, p->token_url, app_id, &app_secret, &form, (uint32_t)timeout, ret);
-	return 0;
+	provider_add_token_params(p, &form);
+	return provider_request(p, p->token_url, &app, &form, (uint32_t)timeout, ret, f);
 }
 
-/* What keeps us from asking at all is our own fault, never the grant's. */
+/* What keeps us from asking at all is our own fault, or the provider's, never the grant's. */
 static void cannot_ask(struct refresh *r, const struct fault *f)
 {
+	bool is_away = f->kind == FAULT_UPSTREAM; /* its metadata cannot be read */
+
 	r->response = (struct token_response){
-		.class = TOKEN_CLASS_MISCONFIGURED, .retry_after_ms = -1, .expires_in_s = -1};
+		.class = is_away ? TOKEN_CLASS_DOWN : TOKEN_CLASS_MISCONFIGURED,
+		.retry_after_ms = -1,
+		.expires_in_s = -1,
+	};
 	snprintf(r->response.reason, sizeof(r->response.reason), "%.*s",
 		(int)sizeof(r->response.reason) - 1, f->text);
+	if (is_away)
+		hear_answer(r);
 	record_failure(r);
 }
 
@@ -379,7 +400,7 @@ static void ask(struct refresh *r)
 	struct fault f = {0};
 
 	forget_answer(r);
-	if (prepare(r, provider_find(tm, r->grant.provider), &request, &f) < 0) {
+	if (prepare(r, &request, &f) < 0) {
 		cannot_ask(r, &f);
 		return;
 	}

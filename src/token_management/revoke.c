@@ -17,12 +17,16 @@
 #include "store/store.h"
 #include "token_management/grant.h"
 #include "token_management/internal.h"
+#include "token_management/provider_request.h"
 #include "token_management/siblings.h"
 
 #define ASK_MS 20000
 #define WAIT_LEAST_MS 1000
 #define WAIT_MOST_MS (60 * 60 * 1000)
 #define RESUME_MAX 10000
+#define LOCAL_ONLY                                                                  \
+	"revoked here only: the provider has no address to revoke at, so the grant" \
+	" lives on there until the account takes the access back"
 
 static const struct actor service = {.name = "service"};
 
@@ -39,6 +43,7 @@ struct revoke {
 	enum revoke_outcome outcome;
 	struct siblings siblings; /* REVOKE_SHARED */
 	bool is_deleted;
+	bool is_local;       /* the provider has no address to revoke at */
 	int64_t asked_at_ms; /* 0: there was nothing to ask with */
 	int64_t siblings_ended;
 	struct token_reply reply;
@@ -51,11 +56,14 @@ struct revoke {
 static void say(struct revoke *x, enum revoke_outcome outcome, const struct fault *f)
 {
 	const bool is_shared = outcome == REVOKE_SHARED;
+	const struct provider *p = provider_find(x->work.tm, x->grant.provider);
 	const struct revoke_result result = {
 		.outcome = outcome,
 		.client_row = x->grant.client_row,
 		.branch_id = x->branch_id,
 		.is_deleted = x->is_deleted,
+		.is_local = x->is_local,
+		.provider_title = p != NULL ? p->title : x->grant.provider,
 		.siblings = (const char *const *)x->siblings.branches,
 		.n_siblings = x->siblings.n,
 		.siblings_total = is_shared ? x->siblings.total : x->siblings_ended,
@@ -129,7 +137,11 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 {
 	struct revoke *x = arg;
 	const struct state_change move = {
-		.client_row = x->grant.client_row, .to = STATE_REVOKED, .who = &x->who};
+		.client_row = x->grant.client_row,
+		.to = STATE_REVOKED,
+		.reason = x->is_local ? LOCAL_ONLY : NULL,
+		.who = &x->who,
+	};
 	int64_t changed;
 
 	/* A new consent has moved the state, and stays. */
@@ -152,7 +164,8 @@ static int end_siblings(struct revoke *x, struct fault *f)
 	long status = x->reply.status;
 	struct siblings_fate fate = {
 		/* Elsewhere 2xx says less: the token may have been unknown, or ended alone. */
-		.is_ended_now = p != NULL && p->revokes_project && status >= 200 && status < 300,
+		.is_ended_now = p != NULL && p->revocation_ends == PROVIDER_ENDS_PROJECT &&
+				status >= 200 && status < 300,
 		.asked_at_ms = x->asked_at_ms,
 		.who = &x->who,
 	};
@@ -178,7 +191,8 @@ static void end_here(struct revoke *x)
 		return;
 	}
 	slots_forget(x->work.tm, x->branch_id);
-	log_event(LOG_INFO, "grant.revoked", F_STR("branch", x->branch_id));
+	log_event(LOG_INFO, "grant.revoked", F_STR("branch", x->branch_id),
+		F_BOOL("here_only", x->is_local));
 	finish(x, REVOKE_DONE, NULL);
 }
 
@@ -227,35 +241,37 @@ static void on_reply(void *arg, struct net_reply *reply)
 
 /* ---- asking ---- */
 
-static int prepare(struct revoke *x, struct net_request *ret, struct fault *f)
+static int prepare(
+	struct revoke *x, const struct provider *p, struct net_request *ret, struct fault *f)
 {
 	struct token_management *tm = x->work.tm;
-	const struct provider *p = provider_find(tm, x->grant.provider);
 	bool by_refresh = x->grant.refresh.bytes != NULL;
 	const char *column = by_refresh ? "refresh_token" : "access_token";
 	AUTO(buf_drop) struct buf form = BUF_INIT_WIPED(4 * LIMIT_ACCESS_TOKEN_BYTES);
-	AUTO(secret_drop) struct secret token = {0}, app_secret = {0};
-	const char *app_id;
+	AUTO(secret_drop) struct secret token = {0};
+	AUTO(app_done) struct app app = {0};
 
-	if (p == NULL)
-		return fault_raise(f, FAULT_INPUT, "no provider is called '%s'", x->grant.provider);
 	if (grant_unseal(tm, column, x->grant.client_row,
 		    by_refresh ? &x->grant.refresh : &x->grant.access, &token, f) < 0 ||
-		grant_app(tm, &x->grant, &app_id, &app_secret, f) < 0)
+		grant_app(tm, p, &x->grant, false, &app, f) < 0)
 		return -1;
 	net_form_add(&form, "token", token.bytes, token.len);
 	net_form_add(&form, "token_type_hint", column, strlen(column));
-	provider_token_request(p, p->revoke_url, app_id, &app_secret, &form, ASK_MS, ret);
-	return 0;
+	return provider_request(p, p->revoke_url, &app, &form, ASK_MS, ret, f);
 }
 
 static void ask(struct revoke *x)
 {
+	const struct provider *p;
 	struct net_request request = {0};
 	struct fault f = {0};
 
 	x->reply = (struct token_reply){.retry_after_ms = -1};
-	if (prepare(x, &request, &f) < 0) {
+	p = providers_ready(x->work.tm, x->grant.provider, &f);
+	if (p != NULL && p->revoke_url == NULL) {
+		x->is_local = true;
+		end_here(x);
+	} else if (p == NULL || prepare(x, p, &request, &f) < 0) {
 		snprintf(x->reason, sizeof(x->reason), "%.190s", f.text);
 		try_later(x);
 	} else if (!work_send_begin(x->work.tm)) {

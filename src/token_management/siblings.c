@@ -34,9 +34,9 @@ static bool is_of_project(
 
 	if (its == NULL)
 		its = tm->settings->google_client_id;
-	if (ours == NULL || its == NULL)
+	if (ours == NULL || its == NULL || p == NULL || p->revocation_ends == PROVIDER_ENDS_GRANT)
 		return false;
-	if (p == NULL || !p->revokes_project)
+	if (p->revocation_ends == PROVIDER_ENDS_ACCOUNT)
 		return strcmp(ours, its) == 0;
 	len = strcspn(ours, "-");
 	return len == strcspn(its, "-") && memcmp(ours, its, len) == 0;
@@ -181,7 +181,7 @@ static void take_batch(
 		}
 	}
 	if (ret->n_doubted > 0)
-		due_hear_next(tm, clock_wall_ms());
+		due_hear_next(tm, b->g->provider, clock_wall_ms());
 }
 
 int siblings_end(struct token_management *tm, const struct grant *g, struct siblings_fate *fate,

@@ -11,11 +11,6 @@
 #include "token_management/revoke.h"
 #include "vault/vault.h"
 
-const struct provider *provider_find(const struct token_management *tm, const char *name)
-{
-	return name != NULL && strcmp(name, tm->google.name) == 0 ? &tm->google : NULL;
-}
-
 /*
  * SQLite is served by one process alone (store_options.exclusive): whoever held a lease when this
  * one starts is gone, and nobody has to wait for it to run out.
@@ -40,7 +35,7 @@ static void ignore_change(void *arg, const char *kind, const char *ref)
 
 static int start(struct token_management *tm, struct fault *f)
 {
-	if (provider_check(&tm->google, f) < 0)
+	if (providers_init(tm, f) < 0)
 		return -1;
 	if (tm->net != NULL && store_transact(tm->store, void_leases, NULL, f) < 0)
 		return -1;
@@ -48,7 +43,10 @@ static int start(struct token_management *tm, struct fault *f)
 	 * missed. */
 	if (store_read_changes(tm->store, &tm->changes_cursor, ignore_change, NULL, f) < 0)
 		return -1;
-	return keys_load(tm, NULL, f);
+	if (keys_load(tm, NULL, f) < 0)
+		return -1;
+	providers_start(tm);
+	return 0;
 }
 
 static void free_all(struct token_management *tm)
@@ -56,7 +54,7 @@ static void free_all(struct token_management *tm)
 	slots_done(&tm->slots);
 	keys_done(&tm->keys);
 	commit_queue_done(&tm->commits);
-	due_done(tm);
+	providers_done(tm);
 	work_list_done(&tm->work);
 	mem_free(tm);
 }
@@ -75,12 +73,10 @@ int token_management_new(
 	tm->changes_cursor = -1;
 	tm->vault_key = tm->vault != NULL ? vault_active_key(tm->vault) : 0;
 	rand_uuid4(tm->instance);
-	provider_google(tm->settings, &tm->google);
 	slots_init(&tm->slots);
 	keys_init(&tm->keys);
 	work_list_init(&tm->work);
 	commit_queue_init(&tm->commits);
-	due_init(tm);
 	if (start(tm, f) < 0) {
 		free_all(tm);
 		return -1;
@@ -110,7 +106,7 @@ static void take_change(void *arg, const char *kind, const char *ref)
 		slots_forget(tm, ref);
 		due_hear_change(tm);
 	} else if (strcmp(kind, CHANGE_DUE) == 0) {
-		due_hear_next(tm, clock_wall_ms());
+		due_hear_now(tm);
 		return;
 	} else if (strcmp(kind, STORE_CHANGES_LOST) == 0) {
 		slots_forget_all(tm);

@@ -51,6 +51,8 @@ struct client { /* strings are owned by the struct: client_done */
 	char *client_oauth_id, *redirect_uri, *branch_id, *workspace_email, *workspace_name;
 	char *provider, *status, *status_reason; /* status_reason may be NULL */
 	char *granted_scopes, *missing_scopes;   /* blank-separated; NULL when no token yet */
+	char *provider_title;                    /* for people */
+	char *scope;           /* asked for in place of the provider's; NULL: the provider's */
 	char *connected_email; /* of the account that consented, as it was named; NULL: unknown */
 	bool is_active;
 	int64_t created_at_ms, updated_at_ms;
@@ -61,7 +63,12 @@ void client_done(struct client *c);
 struct client_input {          /* borrowed */
 	const char *client_id; /* NULL with client_secret: the default app of the settings */
 	const char *client_secret;
-	const char *redirect_uri; /* NULL: PUBLIC_URL + /token-management/auth/callback */
+	const char *provider;    /* NULL: Google */
+	const char *scope;       /* blank-separated; NULL: the provider's */
+	const char *private_key; /* PEM; for a provider with private_key_jwt */
+	const char *key_id;      /* of it; NULL: none */
+	/* NULL: PUBLIC_URL + /token-management/auth/callback, and /PROVIDER unless it is Google */
+	const char *redirect_uri;
 	const char *branch_id, *workspace_email, *workspace_name;
 };
 /* Who acts, for the audit. */

@@ -81,6 +81,7 @@ const char *connect_consent_url(const struct token_management *tm, const char *p
 struct connect_reply { /* what the provider sent to the callback; each may be NULL; borrowed */
 	const char *state, *code, *error, *iss;
 	const char *browser; /* cookie */
+	const char *arrived; /* the provider whose callback it came to; NULL: that of all */
 };
 enum connect_outcome {
 	CONNECT_DONE,    /* connected */

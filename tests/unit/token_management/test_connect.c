@@ -413,11 +413,11 @@ static void a_provider_that_sends_its_issuer_must_send_it(void **state)
 	int64_t client = rig_register(r, "b");
 	struct end e = END_INIT;
 
-	r->tm->google.sends_iss = true;
+	r->tm->providers.entries[0].own->p.sends_iss = true;
 	answer_from(r, client, NULL, &e);
 	assert_int_equal(e.outcome, CONNECT_FAILED);
 	assert_int_equal(provider_count(), 0);
-	r->tm->google.sends_iss = false;
+	r->tm->providers.entries[0].own->p.sends_iss = false;
 	answer_from(r, client, NULL, &e);
 	provider_answers(provider_wait(), 200, GRANTED);
 	end_wait(&e, 2);
@@ -609,7 +609,7 @@ static void a_code_goes_where_the_flow_was_begun_whatever_the_settings_say_now(v
 	struct ask *a;
 
 	begin(r, client, NULL, &flow);
-	r->tm->google.token_url = "https://elsewhere.test/token";
+	r->tm->providers.entries[0].own->p.token_url = "https://elsewhere.test/token";
 	rig_run(r, "UPDATE clients SET redirect_uri = 'https://elsewhere.test/callback'");
 	call_back(r, &flow, "code", &e);
 	a = provider_wait();

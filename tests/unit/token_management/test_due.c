@@ -352,7 +352,8 @@ static void an_outage_of_an_hour_ends_without_a_storm_and_costs_no_connection(vo
 	w = begin(r);
 	w.heals_at_ms = wall_now_ms + HOUR;
 	run_for(&w, 50 * MINUTE);
-	assert_int_equal(value_of("review_fetcher_background_provider_failing"), 1);
+	assert_int_equal(
+		value_of("review_fetcher_background_provider_failing{provider=\"google\"}"), 1);
 	while (wall_now_ms < w.heals_at_ms)
 		step(&w);
 	assert_true(w.answered < 400); /* probes, not retries of each */
@@ -372,7 +373,8 @@ static void an_outage_of_an_hour_ends_without_a_storm_and_costs_no_connection(vo
 		rig_number(r, "SELECT count(*) FROM tokens WHERE last_refreshed_at_ms > 1"), n);
 	assert_int_equal(
 		rig_number(r, "SELECT count(*) FROM clients WHERE status = 'connected'"), n);
-	assert_int_equal(value_of("review_fetcher_background_provider_failing"), 0);
+	assert_int_equal(
+		value_of("review_fetcher_background_provider_failing{provider=\"google\"}"), 0);
 	assert_int_equal(log_count("due.provider_answers"), 1);
 	assert_true(wall_now_ms > began);
 }
@@ -384,7 +386,7 @@ static void a_refused_app_is_probed_by_one_and_heals_when_its_secret_is_mended(v
 	unsigned asked;
 
 	r->settings.token_refresh_concurrency = 4;
-	due_gate_init(&r->tm->due.gate, 4, mono_now_ms);
+	due_gate_init(&r->tm->providers.entries[0].due.gate, 4, mono_now_ms);
 	fill(r, 1, 200, 5 * MINUTE, "refused");
 	w = begin(r);
 	w.refuses = true;
@@ -392,7 +394,8 @@ static void a_refused_app_is_probed_by_one_and_heals_when_its_secret_is_mended(v
 	asked = w.answered;
 	assert_true(asked < 20);
 	assert_int_equal(log_count("due.app_refused"), 1);
-	assert_int_equal(value_of("review_fetcher_background_apps_refused"), 1);
+	assert_int_equal(
+		value_of("review_fetcher_background_apps_refused{provider=\"google\"}"), 1);
 	assert_true(rig_number(r, "SELECT count(*) FROM clients WHERE status = 'connected'") >=
 		    200 - asked);
 	assert_int_equal(rig_number(r, "SELECT count(*) FROM clients WHERE status NOT IN"
@@ -406,7 +409,8 @@ static void a_refused_app_is_probed_by_one_and_heals_when_its_secret_is_mended(v
 	assert_int_equal(w.granted, 250);
 	assert_int_equal(
 		rig_number(r, "SELECT count(*) FROM clients WHERE status = 'connected'"), 250);
-	assert_int_equal(value_of("review_fetcher_background_apps_refused"), 0);
+	assert_int_equal(
+		value_of("review_fetcher_background_apps_refused{provider=\"google\"}"), 0);
 }
 
 static void two_processes_share_the_rows_and_each_is_refreshed_once(void **state)

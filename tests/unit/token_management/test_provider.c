@@ -2,7 +2,7 @@
 #include "../test.h"
 
 #include "base/hash.h"
-#include "token_management/provider.h"
+#include "token_management/provider_request.h"
 #include "token_management/state.h"
 
 static const struct settings settings = {
@@ -39,6 +39,8 @@ static void no_extra_parameter_overrides_the_protocol(void **state)
 {
 	static const char *const names[] = {"state", "redirect_uri", "client_id", "code_challenge",
 		"code_challenge_method", "response_type", "scope"};
+	static const char *const token_names[] = {"grant_type", "code", "client_secret",
+		"client_assertion", "code_verifier", "refresh_token", "redirect_uri"};
 	struct provider p;
 
 	(void)state;
@@ -48,7 +50,15 @@ static void no_extra_parameter_overrides_the_protocol(void **state)
 		provider_google(&settings, &p);
 		p.extra = &extra;
 		p.n_extra = 1;
-		assert_refused(&p, "extra", names[i]);
+		assert_refused(&p, "authorization_params", names[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(token_names); i++) {
+		struct provider_param extra = {token_names[i], "evil"};
+
+		provider_google(&settings, &p);
+		p.token_extra = &extra;
+		p.n_token_extra = 1;
+		assert_refused(&p, "token_params", token_names[i]);
 	}
 }
 
@@ -59,9 +69,9 @@ static void nor_does_the_query_of_the_authorization_url(void **state)
 	(void)state;
 	provider_google(&settings, &p);
 	p.auth_url = "https://a.example/auth?hl=en&state=x";
-	assert_refused(&p, "auth_url", "state");
+	assert_refused(&p, "authorization_url", "state");
 	p.auth_url = "https://a.example/auth?st%61te=x";
-	assert_refused(&p, "auth_url", "st%61te");
+	assert_refused(&p, "authorization_url", "st%61te");
 }
 
 static void only_https_and_no_fragment(void **state)
@@ -74,10 +84,10 @@ static void only_https_and_no_fragment(void **state)
 	assert_refused(&p, "token_url", "https");
 	provider_google(&settings, &p);
 	p.auth_url = "https://a.example/auth#x";
-	assert_refused(&p, "auth_url", "");
+	assert_refused(&p, "authorization_url", "");
 	provider_google(&settings, &p);
 	p.revoke_url = "ftp://a.example/revoke";
-	assert_refused(&p, "revoke_url", "http");
+	assert_refused(&p, "revocation_url", "http");
 }
 
 /* ---- requests ---- */
@@ -96,6 +106,7 @@ static void the_query_of_an_authorization_url_is_kept(void **state)
 	AUTO(buf_drop) struct buf b = BUF_INIT(4096);
 	struct authorize_request r = {.client_id = "a b&c",
 		.redirect_uri = "https://x.example/cb?y=1",
+		.scope = "a b",
 		.state = "s",
 		.challenge = "c"};
 	struct provider p;
@@ -107,21 +118,23 @@ static void the_query_of_an_authorization_url_is_kept(void **state)
 	assert_string_equal(buf_text(&b),
 		"https://a.example/auth?hl=en&prompt=login&response_type=code"
 		"&client_id=a%20b%26c&redirect_uri=https%3A%2F%2Fx.example%2Fcb%3Fy%3D1"
-		"&scope=openid%20email%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fbusiness.manage"
+		"&scope=a%20b"
 		"&state=s&code_challenge=c&code_challenge_method=S256&access_type=offline");
 }
 
 static struct net_request ask(enum provider_auth auth, const char *id, const char *app_secret)
 {
 	struct buf form = BUF_INIT_WIPED(4096);
-	AUTO(secret_drop) struct secret secret = secret_from(app_secret, strlen(app_secret));
+	AUTO(app_done)
+	struct app app = {.id = id, .secret = secret_from(app_secret, strlen(app_secret))};
 	struct net_request r;
 	struct provider p;
+	struct fault f = {0};
 
 	provider_google(&settings, &p);
 	p.auth = auth;
 	net_form_add(&form, "grant_type", "x", 1);
-	provider_token_request(&p, p.token_url, id, &secret, &form, 1000, &r);
+	assert_int_equal(provider_request(&p, p.token_url, &app, &form, 1000, &r, &f), 0);
 	assert_null(form.data); /* moved */
 	return r;
 }

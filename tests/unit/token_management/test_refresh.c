@@ -439,7 +439,8 @@ static void a_refresh_asks_for_no_scope_and_goes_to_the_token_endpoint_only(void
 	rig_connected(r, "b", "old", "first", -1, HOUR);
 	call_obtain(r->tm, &c, "b", 0, false);
 	a = provider_wait();
-	assert_string_equal(a->url, r->tm->google.token_url); /* nothing appended */
+	assert_string_equal(
+		a->url, r->tm->providers.entries[0].own->p.token_url); /* nothing appended */
 	assert_text(ask_field(a, "grant_type"), "refresh_token");
 	assert_text(ask_field(a, "refresh_token"), "first");
 	assert_null(strstr(a->body, "scope="));

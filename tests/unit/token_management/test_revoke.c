@@ -138,7 +138,7 @@ static void the_app_shows_itself_to_the_configured_address(void **state)
 	rig_connected(r, "b", "old", "first", HOUR, HOUR);
 	revoke(r, "b", 0);
 	a = asked_to_revoke("first");
-	assert_string_equal(a->url, r->tm->google.revoke_url);
+	assert_string_equal(a->url, r->tm->providers.entries[0].own->p.revoke_url);
 	id = ask_field(a, "client_id");
 	secret = ask_field(a, "client_secret");
 	hint = ask_field(a, "token_type_hint");
@@ -323,7 +323,7 @@ static void another_provider_ends_one_client_id_alone(void **state)
 	struct rig *r = *state;
 
 	make_family(r);
-	r->tm->google.revokes_project = false;
+	r->tm->providers.entries[0].own->p.revocation_ends = PROVIDER_ENDS_ACCOUNT;
 	set_app(r, "other-account", "77-one.apps", "anna");
 	revoke(r, "b", 0);
 	ended_wait(1);
@@ -336,7 +336,7 @@ static void siblings_at_another_provider_are_only_put_to_the_test(void **state)
 	struct rig *r = *state;
 
 	make_family(r);
-	r->tm->google.revokes_project = false;
+	r->tm->providers.entries[0].own->p.revocation_ends = PROVIDER_ENDS_ACCOUNT;
 	set_app(r, "other-account", "77-one.apps", "anna");
 	revoke(r, "b", FORCE);
 	provider_answers(asked_to_revoke("b"), 200, "");
