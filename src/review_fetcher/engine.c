@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "review_fetcher/sessions.h"
 #include "store/store.h"
 #include "token_management/token_management.h"
@@ -36,6 +37,8 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	c->claim.branch_id = db_get_text(&cols[1]) ? mem_text(db_get_text(&cols[1])) : NULL;
 	c->claim.fence = db_get_int(&cols[2]);
 	c->claim.cancelled = db_get_int(&cols[3]) != 0;
+	c->claim.is_quick = text_equal(db_get_text(&cols[4]), "quick");
+	c->claim.is_patient = db_get_int(&cols[5]) != 0;
 	return 0;
 }
 
@@ -48,7 +51,7 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, $3)" \
 	" WHERE id = (SELECT id FROM jobs WHERE" CLAIMABLE                                     \
 	" ORDER BY created_at_ms, id LIMIT 1" skip ") AND" CLAIMABLE                           \
-	" RETURNING id, branch_id, fence, cancel_requested"
+	" RETURNING id, branch_id, fence, cancel_requested, mode, patient"
 
 /*
  * The outer condition is what makes the claim one's own where two processes found the same row at
@@ -112,8 +115,7 @@ static void begin_with_own_token(struct review_fetcher *rf, const struct job_cla
 }
 
 /* 0 begun, -1 the database failed. */
-static int begin_for_branch(
-	struct review_fetcher *rf, const struct job_claim *claim, struct fault *f)
+static int begin_for_branch(struct review_fetcher *rf, struct job_claim *claim, struct fault *f)
 {
 	struct secret none = {0};
 	struct client client = {0};
@@ -125,6 +127,7 @@ static int begin_for_branch(
 		job_begin(rf, claim, &none, "", "this branch is not registered any more");
 		return 0;
 	}
+	claim->client_id = client.id;
 	if (client.client_oauth_id) {
 		len = project_length(client.client_oauth_id);
 		client.client_oauth_id[len] = '\0';

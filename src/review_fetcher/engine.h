@@ -38,14 +38,29 @@ struct db;
 struct job;
 struct walk;
 
+/* What a walk asks for; the names in the rows are walk_kind_name's. */
+enum walk_kind {
+	WALK_ACCOUNTS,
+	WALK_LOCATIONS, /* of an account */
+	WALK_REVIEWS,   /* of a location; in the end, single ones that are missing (probe_id) */
+	WALK_BATCH,     /* the newest reviews of up to 50 locations: which of them to read? */
+	WALK_ONE,       /* one review by its name */
+	WALK_KINDS
+};
+
 struct walk {
 	struct walk *next; /* of the job; lock held */
 	struct seat seat;  /* lock held */
 	struct job *job;
 	int64_t id;
-	enum google_api kind;
+	enum walk_kind kind;
 	char *account_id, *location_id;
+	char **members; /* of a batch: location ids */
+	size_t n_members;
 	char *page_token, *mark_token; /* NULL: none */
+	char *probe_id;                /* the review that is asked for by its name; NULL: a page */
+	bool is_full;                  /* to the end; else to an overlap behind the watermark */
+	int64_t low_us;                /* the oldest update that was shown; 0: none yet */
 	int64_t pass, pass_pages, pass_started_ms, recounts, rows_seen, rows_expected;
 	unsigned attempts;       /* transient failures of this page */
 	bool token_tried;        /* this page already cost a token */
@@ -54,7 +69,8 @@ struct walk {
 	struct secret
 		bearer; /* for this request; kept until its answer, to name what was refused */
 	struct net_reply reply;
-	char why[200]; /* it fails */
+	char why[200]; /* it fails … */
+	int park;      /* … and so does its location: enum walk_park */
 	struct nap nap;
 	struct task task;
 	void (*step)(struct walk *w); /* what the task does */
@@ -64,8 +80,11 @@ struct job {
 	struct review_fetcher *rf;
 	char id[37];
 	char *branch_id; /* NULL: with a token of its own */
+	int64_t client_id;
+	bool is_quick, is_patient;
 	struct secret token;
 	_Atomic int64_t fence;
+	_Atomic unsigned batches_refused, batches_answered;
 	struct gate *gates[GOOGLE_APIS];
 	/* Lock held: */
 	unsigned refs;
@@ -106,8 +125,8 @@ void jobs_show_waiting(struct review_fetcher *rf);
 struct job_claim { /* what the claim of a row brought */
 	char id[37];
 	char *branch_id;
-	int64_t fence;
-	bool cancelled;
+	int64_t fence, client_id;
+	bool cancelled, is_quick, is_patient;
 };
 /* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or
  * NULL. */
@@ -135,6 +154,8 @@ MUST_CHECK int job_tell(struct db *db, const char *id, struct fault *f);
 /* Begins with the next page. Worker. */
 void walk_ask(struct walk *w);
 void walk_free(struct walk *w);
+struct gate *walk_gate(const struct walk *w);
+const char *walk_kind_name(enum walk_kind kind);
 
 /* ---- walk_rows.c: the transactions, worker ---- */
 enum walk_outcome {
@@ -146,24 +167,39 @@ struct walk_change {    /* what a transaction did besides */
 	bool cancelled; /* somebody asked the job to end */
 	bool opened;    /* there are new walks */
 };
-/* Stores a page and moves the cursor in *w. Answers a walk_outcome or -1. */
+/* Stores a page, or the single review that was asked for, and moves the cursor in *w. Answers a
+ * walk_outcome or -1. */
 MUST_CHECK int walk_store_page(
 	struct walk *w, const struct google_page *page, struct walk_change *ret, struct fault *f);
+/* Google has no such review (probe_id). */
+MUST_CHECK int walk_store_absence(struct walk *w, struct walk_change *ret, struct fault *f);
 /* Begins the listing anew, or fails the walk when that has happened too often. */
 MUST_CHECK int walk_store_restart(
 	struct walk *w, const char *why, struct walk_change *ret, struct fault *f);
-/* The walk fails for good; its neighbours go on. */
-MUST_CHECK int walk_store_failure(
-	struct walk *w, const char *why, struct walk_change *ret, struct fault *f);
-
-/* ---- review_rows.c: inside a transaction ---- */
-enum review_change { REVIEW_NEW, REVIEW_CHANGED, REVIEW_UNCHANGED };
-struct review_seen {
-	enum review_change change;
-	bool first_in_walk; /* not yet counted by this walk */
-	bool first_in_pass;
+/* What a failure says of the location. */
+enum walk_park {
+	WALK_PARK_NOT,
+	WALK_PARK_TWICE, /* only when the pass before failed too: it may have been an outage */
+	WALK_PARK,       /* later passes leave it alone for a while, longer each time */
 };
-MUST_CHECK int review_store(struct db *db, const struct walk *w, const struct google_review *r,
-	int64_t now_ms, struct review_seen *ret, struct fault *f);
+/* The walk fails for good; its neighbours go on. A batch does not fail: its locations are read one
+ * by one instead. */
+MUST_CHECK int walk_store_failure(struct walk *w, const char *why, enum walk_park park,
+	struct walk_change *ret, struct fault *f);
+
+/* ---- walk_places.c: inside a transaction ---- */
+struct walk_opening { /* borrowed */
+	const char *job_id, *branch_id;
+	int64_t now_ms;
+	bool is_quick, is_patient;
+};
+/*
+ * Opens what a job has to do for all locations that the branch's newest whole listing showed, if
+ * that began after since_ms: a listing for each or, in a quick job, a batch of those that are
+ * known; a parked one fails at once with its reason. *ret_accounts 0: there is none, so that the
+ * job has to list them.
+ */
+MUST_CHECK int walks_open_known(struct db *db, const struct walk_opening *o, int64_t since_ms,
+	int64_t *ret_accounts, int64_t *ret_locations, struct fault *f);
 
 #endif

@@ -19,6 +19,7 @@ const char *google_api_name(enum google_api api); /* for people: what the Cloud 
 #define GOOGLE_ACCOUNTS_PER_PAGE 20
 #define GOOGLE_LOCATIONS_PER_PAGE 100
 #define GOOGLE_REVIEWS_PER_PAGE 50
+#define GOOGLE_BATCH_LOCATIONS 50
 
 /*
  * The addresses of the three listings, appended. base has no slash at its end, ids no prefix;
@@ -30,6 +31,14 @@ void google_locations_url(
 	struct buf *ret, const char *base, const char *account_id, const char *page_token);
 void google_reviews_url(struct buf *ret, const char *base, const char *account_id,
 	const char *location_id, const char *page_token);
+/* One review by its name. */
+void google_review_url(struct buf *ret, const char *base, const char *account_id,
+	const char *location_id, const char *review_id);
+/* batchGetReviews, a POST: the address and the body for the newest reviews of n locations of one
+ * account, all in one order. */
+void google_batch_url(struct buf *ret, const char *base, const char *account_id);
+void google_batch_body(struct buf *ret, const char *account_id, char *const *location_ids, size_t n,
+	const char *page_token);
 
 /*
  * Pages. Unknown fields are ignored, unknown enum values are no value, and an item without a usable
@@ -50,13 +59,16 @@ struct google_location {
 
 struct google_review {
 	const char *id;
-	int rating; /* 1 to 5; 0: Google says none that we know */
+	const char *location_id; /* of a batch only */
+	int rating;              /* 1 to 5; 0: Google says none that we know */
+	const char *star;        /* in Google's word */
 	const char *comment, *reviewer_name, *reviewer_photo_url; /* each may be NULL */
 	bool is_anonymous;
 	int64_t created_us, updated_us; /* epoch microseconds; 0: not given */
-	const char *reply_text, *reply_state;
-	int64_t reply_updated_us;
-	const char *media; /* compact JSON, or NULL */
+	bool has_reply;
+	const char *reply_text, *reply_state, *reply_policy;
+	int64_t reply_updated_us; /* its own: it need not move the review's */
+	const char *media;        /* compact JSON, or NULL */
 	const char *raw;
 };
 
@@ -77,6 +89,12 @@ struct google_page {
 /* *ret by google_page_done. -1 FAULT_UPSTREAM: not a page (cut off, not JSON, of another shape). */
 MUST_CHECK int google_page_read(enum google_api kind, const char *bytes, size_t len,
 	struct google_page *ret, struct fault *f);
+/* The same for batchGetReviews, whose items say of which location they are. */
+MUST_CHECK int google_batch_read(
+	const char *bytes, size_t len, struct google_page *ret, struct fault *f);
+/* The same for one review alone. */
+MUST_CHECK int google_review_read(
+	const char *bytes, size_t len, struct google_page *ret, struct fault *f);
 void google_page_done(struct google_page *p);
 
 /* What an error touches, and so what is done about it. */

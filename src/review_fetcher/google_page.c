@@ -164,7 +164,8 @@ static bool read_review(struct google_page *p, const json_t *item, struct google
 		ret->id = id_after(text_of(p, item, "name"), "reviews/");
 	if (!ret->id)
 		return false;
-	ret->rating = rating_of(text_of(p, item, "starRating"));
+	ret->star = text_of(p, item, "starRating");
+	ret->rating = rating_of(ret->star);
 	ret->comment = text_of(p, item, "comment");
 	ret->reviewer_name = text_of(p, reviewer, "displayName");
 	ret->reviewer_photo_url = text_of(p, reviewer, "profilePhotoUrl");
@@ -173,9 +174,11 @@ static bool read_review(struct google_page *p, const json_t *item, struct google
 	ret->updated_us = instant_of(p, item, "updateTime");
 	if (!ret->updated_us)
 		ret->updated_us = ret->created_us;
-	if (json_is_object(reply)) {
+	ret->has_reply = json_is_object(reply);
+	if (ret->has_reply) {
 		ret->reply_text = text_of(p, reply, "comment");
 		ret->reply_state = text_of(p, reply, "reviewReplyState");
+		ret->reply_policy = text_of(p, reply, "policyViolation");
 		ret->reply_updated_us = instant_of(p, reply, "updateTime");
 	}
 	ret->media = json_array_size(media) ? dump(p, media) : NULL;
@@ -183,29 +186,59 @@ static bool read_review(struct google_page *p, const json_t *item, struct google
 	return ret->raw != NULL;
 }
 
-static void read_items(enum google_api kind, struct google_page *p, const json_t *items)
+/* "accounts/a/locations/l", beside the review or as the start of its name. */
+static bool read_batch_item(struct google_page *p, const json_t *item, struct google_review *ret)
+{
+	const json_t *review = json_member(item, "review");
+	const char *name = text_of(p, item, "name");
+	const char *at, *end;
+	char *id;
+
+	if (!read_review(p, review, ret))
+		return false;
+	if (!name || !strstr(name, "locations/"))
+		name = text_of(p, review, "name");
+	at = name ? strstr(name, "locations/") : NULL;
+	if (!at)
+		return false;
+	at += strlen("locations/");
+	end = at + strcspn(at, "/");
+	id = mem_text_n(at, (size_t)(end - at));
+	ret->location_id = usable_id(keep(p, id));
+	return ret->location_id != NULL;
+}
+
+/* The listings, and the batch, whose items are wrapped reviews. */
+enum shape { SHAPE_BATCH = GOOGLE_APIS, SHAPES };
+
+static bool read_item(int shape, struct google_page *p, const json_t *item)
+{
+	switch (shape) {
+	case GOOGLE_ACCOUNTS:
+		return read_account(p, item, &p->accounts[p->n]);
+	case GOOGLE_LOCATIONS:
+		return read_location(p, item, &p->locations[p->n]);
+	case GOOGLE_REVIEWS:
+		return read_review(p, item, &p->reviews[p->n]);
+	default:
+		return read_batch_item(p, item, &p->reviews[p->n]);
+	}
+}
+
+static void read_items(int shape, struct google_page *p, const json_t *items)
 {
 	size_t n = json_array_size(items);
 
 	if (!n)
 		return;
-	if (kind == GOOGLE_ACCOUNTS)
+	if (shape == GOOGLE_ACCOUNTS)
 		p->accounts = mem_alloc_array(n, sizeof(*p->accounts));
-	else if (kind == GOOGLE_LOCATIONS)
+	else if (shape == GOOGLE_LOCATIONS)
 		p->locations = mem_alloc_array(n, sizeof(*p->locations));
 	else
 		p->reviews = mem_alloc_array(n, sizeof(*p->reviews));
 	for (size_t i = 0; i < n; i++) {
-		const json_t *item = json_array_get(items, i);
-		bool good;
-
-		if (kind == GOOGLE_ACCOUNTS)
-			good = read_account(p, item, &p->accounts[p->n]);
-		else if (kind == GOOGLE_LOCATIONS)
-			good = read_location(p, item, &p->locations[p->n]);
-		else
-			good = read_review(p, item, &p->reviews[p->n]);
-		if (good)
+		if (read_item(shape, p, json_array_get(items, i)))
 			p->n++;
 		else
 			p->skipped++;
@@ -216,10 +249,11 @@ static void read_items(enum google_api kind, struct google_page *p, const json_t
  * A listing that loses its next token by a type we did not expect would look complete. So the frame
  * of a page is held to its shape, while what is in it is not.
  */
-static int read_frame(enum google_api kind, struct google_page *p, struct fault *f)
+static int read_frame(int shape, struct google_page *p, struct fault *f)
 {
-	static const char *const lists[GOOGLE_APIS] = {"accounts", "locations", "reviews"};
-	const json_t *items = json_member(p->root, lists[kind]);
+	static const char *const lists[SHAPES] = {
+		"accounts", "locations", "reviews", "locationReviews"};
+	const json_t *items = json_member(p->root, lists[shape]);
 	const json_t *next = json_member(p->root, "nextPageToken");
 
 	if (!json_is_object(p->root))
@@ -227,13 +261,13 @@ static int read_frame(enum google_api kind, struct google_page *p, struct fault 
 	if (json_member(p->root, "error"))
 		return fault_raise(f, FAULT_UPSTREAM, "the page is an error with status 200");
 	if (items && !json_is_array(items) && !json_is_null(items))
-		return fault_raise(f, FAULT_UPSTREAM, "`%s` is not an array", lists[kind]);
+		return fault_raise(f, FAULT_UPSTREAM, "`%s` is not an array", lists[shape]);
 	if (json_array_size(items) > ITEMS_MAX)
 		return fault_raise(f, FAULT_UPSTREAM,
 			"the page has %zu items, more than a page can", json_array_size(items));
 	if (next && !json_is_string(next) && !json_is_null(next))
 		return fault_raise(f, FAULT_UPSTREAM, "`nextPageToken` is not a string");
-	read_items(kind, p, items);
+	read_items(shape, p, items);
 	p->next_token = text_of(p, p->root, "nextPageToken");
 	if (p->next_token && !*p->next_token)
 		p->next_token = NULL;
@@ -256,8 +290,8 @@ static void read_totals(struct google_page *p)
 	p->average = json_is_number(average) ? json_number_value(average) : -1.0;
 }
 
-int google_page_read(enum google_api kind, const char *bytes, size_t len, struct google_page *ret,
-	struct fault *f)
+static int read_page(
+	int shape, const char *bytes, size_t len, struct google_page *ret, struct fault *f)
 {
 	struct google_page p = {0};
 
@@ -265,11 +299,40 @@ int google_page_read(enum google_api kind, const char *bytes, size_t len, struct
 		f->kind = FAULT_UPSTREAM;
 		return -1;
 	}
-	if (read_frame(kind, &p, f) < 0) {
+	if (read_frame(shape, &p, f) < 0) {
 		google_page_done(&p);
 		return -1;
 	}
 	read_totals(&p);
+	*ret = p;
+	return 0;
+}
+
+int google_page_read(enum google_api kind, const char *bytes, size_t len, struct google_page *ret,
+	struct fault *f)
+{
+	return read_page((int)kind, bytes, len, ret, f);
+}
+
+int google_batch_read(const char *bytes, size_t len, struct google_page *ret, struct fault *f)
+{
+	return read_page(SHAPE_BATCH, bytes, len, ret, f);
+}
+
+int google_review_read(const char *bytes, size_t len, struct google_page *ret, struct fault *f)
+{
+	struct google_page p = {.total = -1, .average = -1.0};
+
+	if (json_parse(bytes, len, &p.root, f) < 0) {
+		f->kind = FAULT_UPSTREAM;
+		return -1;
+	}
+	p.reviews = mem_alloc(sizeof(*p.reviews));
+	if (!read_review(&p, p.root, p.reviews)) {
+		google_page_done(&p);
+		return fault_raise(f, FAULT_UPSTREAM, "the answer is not a review");
+	}
+	p.n = 1;
 	*ret = p;
 	return 0;
 }

@@ -195,11 +195,13 @@ struct opening {
 	unsigned n_active, room;
 };
 
-static enum google_api kind_of(const char *name)
+static enum walk_kind kind_of(const char *name)
 {
-	if (text_equal(name, "accounts"))
-		return GOOGLE_ACCOUNTS;
-	return text_equal(name, "locations") ? GOOGLE_LOCATIONS : GOOGLE_REVIEWS;
+	for (int kind = 0; kind < WALK_KINDS; kind++) {
+		if (text_equal(name, walk_kind_name((enum walk_kind)kind)))
+			return (enum walk_kind)kind;
+	}
+	return WALK_REVIEWS;
 }
 
 static char *copy(const struct db_value *col)
@@ -234,21 +236,46 @@ static int read_walk(void *arg, const struct db_value *cols, size_t n_cols, stru
 	w->recounts = db_get_int(&cols[9]);
 	w->rows_seen = db_get_int(&cols[10]);
 	w->rows_expected = cols[11].type == DB_NULL ? -1 : db_get_int(&cols[11]);
+	w->probe_id = copy(&cols[12]);
+	w->is_full = db_get_int(&cols[13]) != 0;
+	w->low_us = db_get_int(&cols[14]);
 	*o->last = w;
 	o->last = &w->next;
 	return --o->room == 0;
 }
 
+static int read_member(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct walk *w = arg;
+
+	(void)n_cols;
+	(void)f;
+	if (!w->members)
+		w->members = mem_alloc_array(GOOGLE_BATCH_LOCATIONS, sizeof(*w->members));
+	w->members[w->n_members++] = mem_text(db_get_text(&cols[0]));
+	return w->n_members == GOOGLE_BATCH_LOCATIONS;
+}
+
 static int open_body(struct db *db, void *arg, struct fault *f)
 {
+	static const char member_sql[] =
+		"SELECT location_id FROM job_walks WHERE batch_id = $1 ORDER BY id";
 	static const char sql[] =
 		"SELECT id, kind, account_id, location_id, page_token, mark_token, pass, "
 		"pass_pages,"
-		" pass_started_ms, recounts, rows_seen, rows_expected FROM job_walks"
+		" pass_started_ms, recounts, rows_seen, rows_expected, probe_id, is_full, low_us"
+		" FROM job_walks"
 		" WHERE job_id = $1 AND state = 'open' ORDER BY id LIMIT $2";
 	struct opening *o = arg;
 
-	return db_read(db, sql, read_walk, o, f, db_text(o->job->id), db_int(2 * WALKS_PER_JOB));
+	if (db_read(db, sql, read_walk, o, f, db_text(o->job->id), db_int(2 * WALKS_PER_JOB)) < 0)
+		return -1;
+	for (struct walk *w = o->list; w; w = w->next) {
+		if (w->kind == WALK_BATCH &&
+			db_read(db, member_sql, read_member, w, f, db_int(w->id)) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static void free_list(struct walk *w)
@@ -346,7 +373,7 @@ void job_plan(struct job *j)
 static void wake(struct job *j)
 {
 	for (struct walk *w = j->walks; w; w = w->next) {
-		if (gate_leave(j->gates[w->kind], &w->seat) || nap_end(j->rf, &w->nap))
+		if (gate_leave(walk_gate(w), &w->seat) || nap_end(j->rf, &w->nap))
 			pool_submit(j->rf->parts.pool, &w->task);
 	}
 }
@@ -431,7 +458,7 @@ static int64_t next_start(const struct job *j, int64_t now_ms)
 		int64_t due_ms = 0;
 
 		if (w->seat.on)
-			due_ms = now_ms + gate_wait_ms(j->gates[w->kind], now_ms);
+			due_ms = now_ms + gate_wait_ms(walk_gate(w), now_ms);
 		else if (w->nap.on)
 			due_ms = w->nap.due_ms;
 		if (due_ms < first)
@@ -509,6 +536,9 @@ void job_begin(struct review_fetcher *rf, const struct job_claim *claim, struct 
 	j->branch_id = claim->branch_id ? mem_text(claim->branch_id) : NULL;
 	j->token = secret_take(moved_token);
 	j->fence = claim->fence;
+	j->client_id = claim->client_id;
+	j->is_quick = claim->is_quick;
+	j->is_patient = claim->is_patient;
 	j->cancelled = claim->cancelled;
 	j->refs = 2; /* the map's and ours */
 	if (failure)

@@ -13,7 +13,8 @@
 #define JOB_COLUMNS                                                                                \
 	"id, branch_id, mode, status, waiting_until_ms, error, accounts, locations, reviews,"      \
 	" reviews_new, reviews_changed, reviews_unchanged, pages, google_calls, cancel_requested," \
-	" created_at_ms, started_at_ms, finished_at_ms"
+	" created_at_ms, started_at_ms, finished_at_ms, reviews_edited, replies_added,"            \
+	" replies_changed, replies_removed, reviews_deleted, reviews_restored"
 
 struct progress {
 	int64_t listings_open; /* accounts and locations: until they are done nobody knows the whole
@@ -66,6 +67,22 @@ static const char *status_of(const struct db_value *cols)
 	return status;
 }
 
+/* A review can have changed in two ways at once, so that these may add up to more than `changed`.
+ */
+static void put_changes(struct json_out *o, const struct db_value *cols)
+{
+	json_key(o, "changes");
+	json_open(o, '{');
+	json_add_int(o, "new", db_get_int(&cols[9]));
+	json_add_int(o, "edited", db_get_int(&cols[18]));
+	json_add_int(o, "reply_added", db_get_int(&cols[19]));
+	json_add_int(o, "reply_changed", db_get_int(&cols[20]));
+	json_add_int(o, "reply_removed", db_get_int(&cols[21]));
+	json_add_int(o, "deleted", db_get_int(&cols[22]));
+	json_add_int(o, "restored", db_get_int(&cols[23]));
+	json_close(o, '}');
+}
+
 static void put_counts(struct json_out *o, const struct db_value *cols)
 {
 	json_add_int(o, "accounts", db_get_int(&cols[6]));
@@ -77,6 +94,7 @@ static void put_counts(struct json_out *o, const struct db_value *cols)
 	json_add_int(o, "changed", db_get_int(&cols[10]));
 	json_add_int(o, "unchanged", db_get_int(&cols[11]));
 	json_close(o, '}');
+	put_changes(o, cols);
 	json_add_int(o, "pages", db_get_int(&cols[12]));
 	json_add_int(o, "google_calls", db_get_int(&cols[13]));
 }

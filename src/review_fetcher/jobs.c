@@ -30,17 +30,48 @@ static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct
 	return 0;
 }
 
+static bool is_quick(const struct job_input *in)
+{
+	return text_equal(in->mode, "quick");
+}
+
+static bool is_patient(const struct job_input *in)
+{
+	return in->is_patient || is_quick(in);
+}
+
+/* A quick job begins with the places that are known, when they were all listed not long ago. */
+static int open_walks(struct db *db, const struct starting *s, int64_t now_ms, struct fault *f)
+{
+	static const char walk_sql[] =
+		"INSERT INTO job_walks (job_id, kind, pass_started_ms, state)"
+		" VALUES ($1, 'accounts', $2, 'open') ON CONFLICT DO NOTHING";
+	const struct walk_opening o = {.job_id = s->id,
+		.branch_id = s->in->branch_id,
+		.now_ms = now_ms,
+		.is_quick = is_quick(s->in),
+		.is_patient = is_patient(s->in)};
+	int64_t since_ms = now_ms - s->rf->parts.settings->review_full_sync_interval_ms;
+	int64_t accounts = 0, locations = 0;
+
+	if (o.is_quick && o.branch_id &&
+		walks_open_known(db, &o, since_ms, &accounts, &locations, f) < 0)
+		return -1;
+	if (accounts)
+		return db_exec(db, "UPDATE jobs SET accounts = $2, locations = $3 WHERE id = $1",
+			NULL, f, db_text(s->id), db_int(accounts), db_int(locations));
+	return db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1));
+}
+
 static int start_body(struct db *db, void *arg, struct fault *f)
 {
 	static const char job_sql[] =
 		"INSERT INTO jobs (id, branch_id, mode, status, lease_owner, lease_until_ms,"
-		" created_at_ms) VALUES ($1, $2, $3, 'queued', $4, $5, $6) ON CONFLICT DO NOTHING";
+		" created_at_ms, patient) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7)"
+		" ON CONFLICT DO NOTHING";
 	static const char live_sql[] =
 		"SELECT id FROM jobs WHERE branch_id = $1 AND mode = $2 AND cancel_requested = 0"
 		" AND status IN ('queued', 'running', 'waiting')";
-	static const char walk_sql[] =
-		"INSERT INTO job_walks (job_id, kind, pass_started_ms, state)"
-		" VALUES ($1, 'accounts', $2, 'open') ON CONFLICT DO NOTHING";
 	struct starting *s = arg;
 	const struct job_input *in = s->in;
 	int64_t now_us, now_ms;
@@ -52,14 +83,14 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 	now_ms = now_us / 1000;
 	if (db_exec(db, job_sql, NULL, f, db_text(s->id), db_text(in->branch_id), db_text(in->mode),
 		    db_text(own ? s->rf->owner : NULL), db_int_or_null(now_ms + LEASE_MS, own),
-		    db_int(now_ms)) < 0)
+		    db_int(now_ms), db_int(is_patient(in))) < 0)
 		return -1;
 	if (!own &&
 		db_read(db, live_sql, read_id, s, f, db_text(in->branch_id), db_text(in->mode)) < 0)
 		return -1;
 	if (s->joined)
 		return 0;
-	if (db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1)) < 0)
+	if (open_walks(db, s, now_ms, f) < 0)
 		return -1;
 	return job_tell(db, s->id, f);
 }

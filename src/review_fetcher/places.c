@@ -140,6 +140,14 @@ static void open_location(struct listing *l, const struct db_value *cols)
 	put_double(o, "average_rating", &cols[9]);
 	json_add_time(o, "last_synced_at", db_get_int(&cols[10]));
 	put_column(o, "last_error", &cols[11]);
+	json_add_time(o, "last_checked_at", db_get_int(&cols[16]));
+	json_add_time(o, "last_full_at", db_get_int(&cols[17]));
+	json_add_time(o, "parked_at", db_get_int(&cols[18]));
+	if (cols[18].type == DB_NULL)
+		json_add_null(o, "parked_reason");
+	else
+		put_column(o, "parked_reason", &cols[11]);
+	json_add_time(o, "retry_at", db_get_int(&cols[19]));
 	json_add_time(o, "created_at", db_get_int(&cols[12]));
 	json_add_time(o, "updated_at", db_get_int(&cols[13]));
 	put_column(o, "account_id", &cols[15]);
@@ -186,7 +194,8 @@ static int locations_body(struct db *db, void *arg, struct fault *f)
 		" (SELECT count(*) FROM reviews r WHERE r.location_id = l.location_id"
 		" AND r.deleted_at_ms IS NULL), l.total_review_count, l.average_rating,"
 		" l.last_synced_at_ms, l.last_error, l.created_at_ms, l.updated_at_ms, p.branch_id,"
-		" p.account_id FROM (SELECT * FROM locations l WHERE EXISTS"
+		" p.account_id, l.checked_at_ms, l.full_at_ms, l.parked_at_ms, l.retry_at_ms"
+		" FROM (SELECT * FROM locations l WHERE EXISTS"
 		" (SELECT 1 FROM location_parents p WHERE p.location_id = l.location_id";
 	struct listing *l = arg;
 	AUTO(query_done) struct query q;

@@ -43,6 +43,9 @@ struct job_input {
 	struct secret access_token; /* … or this (moved; memory only) */
 	const char *mode;           /* "quick" or "full" */
 	const char *actor;
+	/* Leaves locations alone that could not be read before, until their time has come. A quick
+	 * job always does. */
+	bool is_patient;
 };
 /*
  * Queues a job; a job of the same branch and mode that has not ended is joined: its id, answer 1.

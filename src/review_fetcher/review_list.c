@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "review_fetcher/engine.h"
 #include "review_fetcher/query.h"
+#include "review_fetcher/reviews.h"
 
 #define FEW_LOCATIONS 200
 #define COUNTED_MOST 10000
@@ -280,6 +281,7 @@ int reviews_list(struct review_fetcher *rf, const struct review_filter *filter,
 /* ---- one ---- */
 
 struct one {
+	struct db *db;
 	const struct review_scope *scope;
 	int64_t id;
 	struct json_out *out;
@@ -291,15 +293,16 @@ static int write_one(void *arg, const struct db_value *cols, size_t n_cols, stru
 	struct one *o = arg;
 
 	(void)n_cols;
-	(void)f;
 	o->found = true;
 	json_open(o->out, '{');
 	put_review(o->out, cols);
 	json_key(o->out, "raw");
 	json_put_raw(o->out, cols[19].bytes, cols[19].len);
 	json_key(o->out, "history");
-	json_open(o->out, '[');
-	json_close(o->out, ']');
+	/* The same connection reads on: one review is one row. */
+	if (review_history_write(
+		    o->db, o->id, db_get_text(&cols[2]), db_get_text(&cols[3]), o->out, f) < 0)
+		return -1;
 	json_close(o->out, '}');
 	return 0;
 }
@@ -309,6 +312,7 @@ static int one_body(struct db *db, void *arg, struct fault *f)
 	struct one *o = arg;
 	AUTO(query_done) struct query q = {0};
 
+	o->db = db;
 	query_init(&q, db,
 		"SELECT " REVIEW_COLUMNS ", r.raw FROM reviews r"
 		" LEFT JOIN locations l ON l.location_id = r.location_id"

@@ -12,9 +12,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "core/backoff.h"
 #include "core/metrics.h"
 #include "token_management/token_management.h"
+
+#define BATCHES_REFUSED_MOST 3
 
 static struct metric calls_made = METRIC_COUNTER("review_fetcher_google_calls_total",
 	"Calls to Google's review APIs, by what came of them.", "outcome=\"page\"");
@@ -22,6 +25,26 @@ static struct metric calls_failed = METRIC_COUNTER("review_fetcher_google_calls_
 	"Calls to Google's review APIs, by what came of them.", "outcome=\"error\"");
 static struct metric calls_throttled = METRIC_COUNTER("review_fetcher_google_calls_total",
 	"Calls to Google's review APIs, by what came of them.", "outcome=\"throttled\"");
+
+static const char *const kind_names[WALK_KINDS] = {
+	"accounts", "locations", "reviews", "batch", "review"};
+
+const char *walk_kind_name(enum walk_kind kind)
+{
+	return kind_names[kind];
+}
+
+static enum google_api api_of(const struct walk *w)
+{
+	if (w->kind == WALK_ACCOUNTS)
+		return GOOGLE_ACCOUNTS;
+	return w->kind == WALK_LOCATIONS ? GOOGLE_LOCATIONS : GOOGLE_REVIEWS;
+}
+
+struct gate *walk_gate(const struct walk *w)
+{
+	return w->job->gates[api_of(w)];
+}
 
 static void run_step(struct task *task)
 {
@@ -52,6 +75,10 @@ void walk_free(struct walk *w)
 	mem_free(w->location_id);
 	mem_free(w->page_token);
 	mem_free(w->mark_token);
+	mem_free(w->probe_id);
+	for (size_t i = 0; i < w->n_members; i++)
+		mem_free(w->members[i]);
+	mem_free(w->members);
 	secret_drop(&w->bearer);
 	buf_drop(&w->reply.body);
 	mem_free(w);
@@ -114,13 +141,16 @@ static void give_up(struct walk *w)
 {
 	struct walk_change change = {0};
 	struct fault f = {0};
-	int outcome = walk_store_failure(w, w->why, &change, &f);
+	int outcome = walk_store_failure(w, w->why, (enum walk_park)w->park, &change, &f);
 
 	go_on(w, outcome, &change, &f, give_up);
 }
 
-static void give_up_because(struct walk *w, const char *why)
+static void give_up_because(struct walk *w, enum walk_park park, const char *why)
 {
+	w->park = w->probe_id ? WALK_PARK_NOT : (int)park;
+	if (w->kind == WALK_BATCH)
+		w->job->batches_refused++;
 	snprintf(w->why, sizeof(w->why), "%.*s", google_words_fit(why, sizeof(w->why) - 1), why);
 	give_up(w);
 }
@@ -147,22 +177,52 @@ static void try_later(struct walk *w, int64_t hint_ms, const char *why)
 		F_STR("location", w->location_id), F_INT("attempt", w->attempts + 1),
 		F_STR("cause", why));
 	if (w->attempts >= (uint64_t)s->retry_max_retries) {
-		give_up_because(w, why);
+		give_up_because(w, WALK_PARK_TWICE, why);
 		return;
 	}
 	wait_ms = backoff_delay_ms(s, ++w->attempts);
 	sleep_then(w, hint_ms > wait_ms ? hint_ms : wait_ms, walk_ask);
 }
 
-static void store_page(struct walk *w)
+static int read_page(const struct walk *w, struct google_page *ret, struct fault *f)
+{
+	const char *bytes = w->reply.body.data;
+	size_t len = w->reply.body.len;
+
+	if (w->kind == WALK_BATCH)
+		return google_batch_read(bytes, len, ret, f);
+	if (!w->probe_id)
+		return google_page_read(api_of(w), bytes, len, ret, f);
+	if (google_review_read(bytes, len, ret, f) < 0)
+		return -1;
+	if (text_equal(ret->reviews[0].id, w->probe_id))
+		return 0;
+	google_page_done(ret);
+	return fault_raise(f, FAULT_UPSTREAM, "another review came than was asked for");
+}
+
+/* Google has answered a request as it should, and the rows were written or not. */
+static void note_answer(struct walk *w, int outcome)
 {
 	struct review_fetcher *rf = w->job->rf;
+
+	pthread_mutex_lock(&rf->lock);
+	gate_answered(walk_gate(w), clock_mono_ms());
+	if (outcome >= 0)
+		w->job->waiting_until_ms = 0;
+	pthread_mutex_unlock(&rf->lock);
+	if (outcome >= 0)
+		buf_drop(&w->reply.body);
+}
+
+static void store_page(struct walk *w)
+{
 	struct walk_change change = {0};
 	struct google_page page;
 	struct fault f = {0};
 	int outcome;
 
-	if (google_page_read(w->kind, w->reply.body.data, w->reply.body.len, &page, &f) < 0) {
+	if (read_page(w, &page, &f) < 0) {
 		metric_add(&calls_failed, 1);
 		try_later(w, -1, f.text);
 		return;
@@ -173,14 +233,22 @@ static void store_page(struct walk *w)
 			F_STR("location", w->location_id), F_INT("items", page.skipped));
 	outcome = walk_store_page(w, &page, &change, &f);
 	google_page_done(&page);
-	pthread_mutex_lock(&rf->lock);
-	gate_answered(w->job->gates[w->kind], clock_mono_ms());
-	if (outcome >= 0)
-		w->job->waiting_until_ms = 0;
-	pthread_mutex_unlock(&rf->lock);
-	if (outcome >= 0)
-		buf_drop(&w->reply.body);
+	if (w->kind == WALK_BATCH)
+		w->job->batches_answered++;
+	note_answer(w, outcome);
 	go_on(w, outcome, &change, &f, store_page);
+}
+
+/* 404 to a review that was asked for by its name. */
+static void store_absence(struct walk *w)
+{
+	struct walk_change change = {0};
+	struct fault f = {0};
+	int outcome = walk_store_absence(w, &change, &f);
+
+	metric_add(&calls_made, 1);
+	note_answer(w, outcome);
+	go_on(w, outcome, &change, &f, store_absence);
 }
 
 static void end_job(struct walk *w, const char *why)
@@ -194,10 +262,10 @@ static void refuse_project(struct walk *w, const char *why)
 	struct job *j = w->job;
 
 	pthread_mutex_lock(&j->rf->lock);
-	gate_diagnose(j->gates[w->kind], why);
+	gate_diagnose(walk_gate(w), why);
 	pthread_mutex_unlock(&j->rf->lock);
 	log_event(LOG_WARN, "google.not_approved", F_STR("job", j->id),
-		F_STR("api", google_api_name(w->kind)), F_STR("cause", why));
+		F_STR("api", google_api_name(api_of(w))), F_STR("cause", why));
 	end_job(w, why);
 }
 
@@ -222,7 +290,7 @@ static void slow_down(struct walk *w, const struct google_error *e)
 {
 	struct job *j = w->job;
 	struct review_fetcher *rf = j->rf;
-	struct gate *g = j->gates[w->kind];
+	struct gate *g = walk_gate(w);
 	int64_t hint_ms =
 		w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e->retry_after_ms;
 	int64_t pause_ms;
@@ -235,7 +303,7 @@ static void slow_down(struct walk *w, const struct google_error *e)
 	hopeless = !g->answered && g->throttles >= THROTTLES_BEFORE_DIAGNOSIS;
 	pthread_mutex_unlock(&rf->lock);
 	log_event(LOG_WARN, "google.throttled", F_STR("job", j->id),
-		F_STR("api", google_api_name(w->kind)), F_INT("pause_ms", pause_ms));
+		F_STR("api", google_api_name(api_of(w))), F_INT("pause_ms", pause_ms));
 	if (!hopeless) {
 		walk_ask(w);
 		return;
@@ -243,47 +311,66 @@ static void slow_down(struct walk *w, const struct google_error *e)
 	snprintf(why, sizeof(why),
 		"Google answers 429 to every call: the Cloud project is not approved for the %s "
 		"(its quota is 0): ask Google for access to it",
-		google_api_name(w->kind));
+		google_api_name(api_of(w)));
 	refuse_project(w, why);
+}
+
+/* This listing, or this location, cannot be read now; a batch is not worth asking twice. */
+static void refuse(struct walk *w, const struct google_error *e)
+{
+	if (e->class == GOOGLE_STALE_PAGE && w->kind != WALK_BATCH)
+		begin_anew(w);
+	else
+		give_up_because(w, WALK_PARK, e->text);
+}
+
+static void heed(struct walk *w, const struct google_error *e)
+{
+	switch (e->class) {
+	case GOOGLE_THROTTLED:
+		slow_down(w, e);
+		return;
+	case GOOGLE_TOKEN_REFUSED:
+		refuse_token(w);
+		return;
+	case GOOGLE_PROJECT_REFUSED:
+		refuse_project(w, e->text);
+		return;
+	case GOOGLE_TENANT_REFUSED:
+		end_job(w, e->text);
+		return;
+	case GOOGLE_STALE_PAGE:
+	case GOOGLE_RESOURCE_REFUSED:
+	case GOOGLE_BUG:
+		refuse(w, e);
+		return;
+	case GOOGLE_TRANSIENT:
+		break;
+	}
+	try_later(w, w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e->retry_after_ms,
+		e->text);
 }
 
 static void read_error(struct walk *w)
 {
 	struct google_error e;
 
-	google_error_read(w->kind, w->reply.status, w->reply.body.data, w->reply.body.len,
+	google_error_read(api_of(w), w->reply.status, w->reply.body.data, w->reply.body.len,
 		w->page_token != NULL, &e);
 	buf_drop(&w->reply.body);
 	log_event(LOG_DEBUG, "google.refused", F_STR("job", w->job->id),
 		F_STR("location", w->location_id), F_INT("status", w->reply.status),
 		F_STR("class", google_class_name(e.class)), F_STR("reason", e.reason));
+	if (w->probe_id && (w->reply.status == 404 || w->reply.status == 410)) {
+		store_absence(w);
+		return;
+	}
+	/* The batch may be gone where the listing still is. */
+	if (w->kind == WALK_BATCH && w->reply.status == 501)
+		e.class = GOOGLE_BUG;
 	if (e.class != GOOGLE_THROTTLED)
 		metric_add(&calls_failed, 1);
-	switch (e.class) {
-	case GOOGLE_THROTTLED:
-		slow_down(w, &e);
-		return;
-	case GOOGLE_TOKEN_REFUSED:
-		refuse_token(w);
-		return;
-	case GOOGLE_PROJECT_REFUSED:
-		refuse_project(w, e.text);
-		return;
-	case GOOGLE_TENANT_REFUSED:
-		end_job(w, e.text);
-		return;
-	case GOOGLE_STALE_PAGE:
-		begin_anew(w);
-		return;
-	case GOOGLE_RESOURCE_REFUSED:
-	case GOOGLE_BUG:
-		give_up_because(w, e.text);
-		return;
-	case GOOGLE_TRANSIENT:
-		break;
-	}
-	try_later(w, w->reply.retry_after_ms >= 0 ? w->reply.retry_after_ms : e.retry_after_ms,
-		e.text);
+	heed(w, &e);
 }
 
 static void read_answer(struct walk *w)
@@ -295,7 +382,7 @@ static void read_answer(struct walk *w)
 		return;
 	}
 	if (w->reply.result == NET_TOO_LARGE) {
-		give_up_because(w, "the page is larger than a page of Google's can be");
+		give_up_because(w, WALK_PARK, "the page is larger than a page of Google's can be");
 		return;
 	}
 	if (w->reply.result != NET_ANSWERED) {
@@ -324,10 +411,34 @@ static void take_reply(void *arg, struct net_reply *reply)
 	submit(w, read_answer);
 }
 
+/* The address of what is asked for next and, for a batch, the body. */
+static void address(const struct walk *w, struct buf *url, struct net_request *request)
+{
+	const struct settings *s = w->job->rf->parts.settings;
+
+	if (w->kind == WALK_ACCOUNTS) {
+		google_accounts_url(url, s->google_accounts_url, w->page_token);
+	} else if (w->kind == WALK_LOCATIONS) {
+		google_locations_url(url, s->google_locations_url, w->account_id, w->page_token);
+	} else if (w->kind == WALK_BATCH) {
+		google_batch_url(url, s->google_reviews_url, w->account_id);
+		request->method = "POST";
+		request->content_type = "application/json";
+		request->body = BUF_INIT(LIMIT_GOOGLE_PAGE_BYTES);
+		google_batch_body(
+			&request->body, w->account_id, w->members, w->n_members, w->page_token);
+	} else if (w->probe_id) {
+		google_review_url(
+			url, s->google_reviews_url, w->account_id, w->location_id, w->probe_id);
+	} else {
+		google_reviews_url(
+			url, s->google_reviews_url, w->account_id, w->location_id, w->page_token);
+	}
+}
+
 static void send(struct walk *w)
 {
 	struct review_fetcher *rf = w->job->rf;
-	const struct settings *s = rf->parts.settings;
 	AUTO(buf_drop) struct buf url = BUF_INIT(64 * 1024);
 	struct net_request request = {
 		.method = "GET",
@@ -336,16 +447,12 @@ static void send(struct walk *w)
 		.max_reply_bytes = LIMIT_GOOGLE_PAGE_BYTES,
 	};
 
-	if (w->kind == GOOGLE_ACCOUNTS)
-		google_accounts_url(&url, s->google_accounts_url, w->page_token);
-	else if (w->kind == GOOGLE_LOCATIONS)
-		google_locations_url(&url, s->google_locations_url, w->account_id, w->page_token);
-	else
-		google_reviews_url(
-			&url, s->google_reviews_url, w->account_id, w->location_id, w->page_token);
-	if (buf_failed(&url)) {
+	address(w, &url, &request);
+	if (buf_failed(&url) || buf_failed(&request.body)) {
 		secret_drop(&request.bearer);
-		give_up_because(w, "Google's page token is longer than an address can be");
+		buf_drop(&request.body);
+		give_up_because(
+			w, WALK_PARK, "Google's page token is longer than an address can be");
 		return;
 	}
 	request.url = buf_text(&url);
@@ -412,12 +519,21 @@ void walk_ask(struct walk *w)
 		leave(w);
 		return;
 	}
+	/* Batches that are never answered are not worth their calls. */
+	if (w->kind == WALK_BATCH && !j->batches_answered &&
+		j->batches_refused >= BATCHES_REFUSED_MOST) {
+		give_up_because(w, WALK_PARK_NOT, "Google answers no batches");
+		return;
+	}
 	w->step = ask_token;
 	w->task.run = run_step;
 	pthread_mutex_lock(&rf->lock);
-	wait_ms = gate_wait_ms(j->gates[w->kind], now_ms);
+	wait_ms = gate_wait_ms(walk_gate(w), now_ms);
 	j->refs++; /* from here on the walk may go its way, and end the job with it */
-	gate_join(j->gates[w->kind], w, now_ms);
+	if (w->kind == WALK_ONE)
+		gate_join_ahead(walk_gate(w), &w->seat, &w->task, now_ms);
+	else
+		gate_join(walk_gate(w), w, now_ms);
 	pthread_mutex_unlock(&rf->lock);
 	if (wait_ms > WAIT_SHOWN_MS)
 		job_show_waiting(j);

@@ -8,155 +8,52 @@
  * that is a power of two is kept as a mark (Brent), so any circle of tokens is met after at most
  * three times its length.
  */
-#include "review_fetcher/engine.h"
+#include "review_fetcher/walk_rows.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "store/store.h"
 
-/* The part of a walk that a transaction moves. Texts are borrowed: from the walk, the page or
- * literals. */
-struct cursor {
-	const char *page_token, *mark_token;
-	int64_t pass, pass_pages, pass_started_ms, recounts, rows_seen, rows_expected;
-	const char *state, *error;
-};
-
-struct counts {
-	int64_t accounts, locations, reviews, created, changed, unchanged, pages;
-};
-
-struct writing { /* one transaction; body may run again, so it starts from w each time */
-	const struct walk *w;
-	const struct google_page *page;
-	const char *why; /* of a restart or a failure */
-	int64_t now_ms;
-	struct cursor at;
-	struct counts n;
-	struct walk_change change;
-	bool lost;
-	char words[200];
-};
-
-static void begin_writing(struct writing *t)
+/* The time is the database's, so that processes whose clocks differ agree on what was before what.
+ */
+static int begin_writing(struct db *db, struct writing *t, struct fault *f)
 {
 	const struct walk *w = t->w;
+	int64_t now_us;
+
+	if (db_now_us(db, &now_us, f) < 0)
+		return -1;
+	t->now_ms = now_us / 1000;
 
 	t->at = (struct cursor){
 		.page_token = w->page_token,
 		.mark_token = w->mark_token,
+		.probe_id = w->probe_id,
 		.pass = w->pass,
 		.pass_pages = w->pass_pages,
 		.pass_started_ms = w->pass_started_ms,
 		.recounts = w->recounts,
 		.rows_seen = w->rows_seen,
 		.rows_expected = w->rows_expected,
+		.low_us = w->low_us,
+		.is_full = w->is_full,
 		.state = "open",
 	};
 	t->n = (struct counts){0};
 	t->change = (struct walk_change){0};
 	t->lost = false;
+	return 0;
 }
 
-static const char *branch_of(const struct walk *w)
+const char *walk_branch(const struct walk *w)
 {
 	return w->job->branch_id ? w->job->branch_id : "";
 }
 
-/* Opens a follow-up walk unless the job has it; *ret_opened counts the new ones. */
-static int open_walk(struct db *db, struct writing *t, const char *kind, const char *account_id,
-	const char *location_id, int64_t *ret_opened, struct fault *f)
+int walk_read_number(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
 {
-	static const char sql[] = "INSERT INTO job_walks (job_id, kind, account_id, location_id, "
-				  "pass_started_ms, state)"
-				  " VALUES ($1, $2, $3, $4, $5, 'open') ON CONFLICT DO NOTHING";
-	int64_t changed = 0;
-
-	if (db_exec(db, sql, &changed, f, db_text(t->w->job->id), db_text(kind),
-		    db_text(account_id), db_text(location_id), db_int(t->now_ms + 1)) < 0)
-		return -1;
-	*ret_opened += changed;
-	t->change.opened |= changed > 0;
-	return 0;
-}
-
-static int store_accounts(struct db *db, struct writing *t, struct fault *f)
-{
-	static const char sql[] =
-		"INSERT INTO accounts (branch_id, account_id, name, type, role, raw, created_at_ms,"
-		" updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)"
-		" ON CONFLICT (branch_id, account_id) DO UPDATE SET name = excluded.name,"
-		" type = excluded.type, role = excluded.role, raw = excluded.raw,"
-		" updated_at_ms = CASE WHEN accounts.raw = excluded.raw THEN accounts.updated_at_ms"
-		" ELSE excluded.updated_at_ms END";
-
-	for (size_t i = 0; i < t->page->n; i++) {
-		const struct google_account *a = &t->page->accounts[i];
-
-		if (db_exec(db, sql, NULL, f, db_text(branch_of(t->w)), db_text(a->id),
-			    db_text(a->name), db_text(a->type), db_text(a->role), db_text(a->raw),
-			    db_int(t->now_ms)) < 0 ||
-			open_walk(db, t, "locations", a->id, "", &t->n.accounts, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int store_location(
-	struct db *db, const struct writing *t, const struct google_location *l, struct fault *f)
-{
-	static const char sql[] =
-		"INSERT INTO locations (location_id, title, store_code, address, phone, category, "
-		"raw,"
-		" created_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)"
-		" ON CONFLICT (location_id) DO UPDATE SET title = excluded.title,"
-		" store_code = excluded.store_code, address = excluded.address,"
-		" phone = excluded.phone, category = excluded.category, raw = excluded.raw,"
-		" updated_at_ms = CASE WHEN locations.raw = excluded.raw THEN "
-		"locations.updated_at_ms"
-		" ELSE excluded.updated_at_ms END";
-	static const char parent_sql[] =
-		"INSERT INTO location_parents (branch_id, account_id, location_id)"
-		" VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-
-	if (db_exec(db, sql, NULL, f, db_text(l->id), db_text(l->title), db_text(l->store_code),
-		    db_text(l->address), db_text(l->phone), db_text(l->category), db_text(l->raw),
-		    db_int(t->now_ms)) < 0)
-		return -1;
-	return db_exec(db, parent_sql, NULL, f, db_text(branch_of(t->w)), db_text(t->w->account_id),
-		db_text(l->id));
-}
-
-static int store_locations(struct db *db, struct writing *t, struct fault *f)
-{
-	for (size_t i = 0; i < t->page->n; i++) {
-		const struct google_location *l = &t->page->locations[i];
-
-		if (store_location(db, t, l, f) < 0 || open_walk(db, t, "reviews", t->w->account_id,
-							       l->id, &t->n.locations, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int store_reviews(struct db *db, struct writing *t, struct fault *f)
-{
-	for (size_t i = 0; i < t->page->n; i++) {
-		struct review_seen seen;
-
-		if (review_store(db, t->w, &t->page->reviews[i], t->now_ms, &seen, f) < 0)
-			return -1;
-		if (!seen.first_in_walk)
-			continue;
-		t->n.reviews++;
-		t->n.created += seen.change == REVIEW_NEW;
-		t->n.changed += seen.change == REVIEW_CHANGED;
-		t->n.unchanged += seen.change == REVIEW_UNCHANGED;
-	}
+	(void)n_cols;
+	(void)f;
+	*(int64_t *)arg = db_get_int(&cols[0]);
 	return 0;
 }
 
@@ -180,15 +77,23 @@ static int write_job(struct db *db, struct writing *t, struct fault *f)
 		" reviews_changed = reviews_changed + $7, reviews_unchanged = reviews_unchanged + "
 		"$8,"
 		" pages = pages + $9, google_calls = google_calls + $10, lease_until_ms = $11,"
+		" reviews_edited = reviews_edited + $12, replies_added = replies_added + $13,"
+		" replies_changed = replies_changed + $14, replies_removed = replies_removed + $15,"
+		" reviews_deleted = reviews_deleted + $16,"
+		" reviews_restored = reviews_restored + $17,"
 		" status = 'running', waiting_until_ms = NULL"
 		" WHERE id = $1 AND fence = $2 RETURNING cancel_requested";
 	const struct job *j = t->w->job;
+	const struct review_counts *r = &t->n.reviews;
 
 	t->lost = true;
 	if (db_read(db, sql, read_cancel, t, f, db_text(j->id), db_int(j->fence),
-		    db_int(t->n.accounts), db_int(t->n.locations), db_int(t->n.reviews),
-		    db_int(t->n.created), db_int(t->n.changed), db_int(t->n.unchanged),
-		    db_int(t->n.pages), db_int(t->w->calls), db_int(t->now_ms + LEASE_MS)) < 0) {
+		    db_int(t->n.accounts), db_int(t->n.locations), db_int(r->seen),
+		    db_int(r->kinds[REVIEW_NEW]), db_int(r->changed), db_int(r->unchanged),
+		    db_int(t->n.pages), db_int(t->w->calls), db_int(t->now_ms + LEASE_MS),
+		    db_int(r->kinds[REVIEW_EDITED]), db_int(r->kinds[REVIEW_REPLY_ADDED]),
+		    db_int(r->kinds[REVIEW_REPLY_CHANGED]), db_int(r->kinds[REVIEW_REPLY_REMOVED]),
+		    db_int(r->kinds[REVIEW_DELETED]), db_int(r->kinds[REVIEW_RESTORED])) < 0) {
 		t->lost = false;
 		return -1;
 	}
@@ -202,82 +107,40 @@ static int write_cursor(struct db *db, const struct writing *t, struct fault *f)
 	static const char sql[] =
 		"UPDATE job_walks SET page_token = $2, mark_token = $3, pass = $4, pass_pages = $5,"
 		" pass_started_ms = $6, recounts = $7, rows_seen = $8, rows_expected = $9,"
-		" state = $10, error = $11 WHERE id = $1";
+		" state = $10, error = $11, probe_id = $12, is_full = $13, low_us = $14 WHERE id = "
+		"$1";
 	const struct cursor *at = &t->at;
 
 	return db_exec(db, sql, NULL, f, db_int(t->w->id), db_text(at->page_token),
 		db_text(at->mark_token), db_int(at->pass), db_int(at->pass_pages),
 		db_int(at->pass_started_ms), db_int(at->recounts), db_int(at->rows_seen),
 		db_int_or_null(at->rows_expected, at->rows_expected >= 0), db_text(at->state),
-		db_text(at->error));
-}
-
-static int note_error(struct db *db, const struct writing *t, struct fault *f)
-{
-	if (t->w->kind != GOOGLE_REVIEWS)
-		return 0;
-	return db_exec(db, "UPDATE locations SET last_error = $2 WHERE location_id = $1", NULL, f,
-		db_text(t->w->location_id), db_text(t->at.error));
+		db_text(at->error), db_text(at->probe_id), db_int(at->is_full),
+		db_int_or_null(at->low_us, at->low_us != 0));
 }
 
 static int fail(struct db *db, struct writing *t, const char *why, struct fault *f)
 {
+	if (t->w->kind == WALK_BATCH)
+		return batch_give_up(db, t, why, f);
 	t->at.state = "failed";
 	t->at.error = why;
-	return note_error(db, t, f);
+	return t->w->kind == WALK_REVIEWS ? location_note_failure(db, t, f) : 0;
 }
 
 /* Rows seen in an earlier pass must look older than the new one, even within one millisecond. */
-static int restart(struct db *db, struct writing *t, const char *why, struct fault *f)
+int walk_restart(struct db *db, struct writing *t, const char *why, struct fault *f)
 {
-	if (t->at.pass >= PASSES_MAX)
+	if (t->at.pass >= PASSES_MAX) {
+		t->park = WALK_PARK_TWICE;
 		return fail(db, t, why, f);
-	t->at.page_token = t->at.mark_token = NULL;
+	}
+	t->at.page_token = t->at.mark_token = t->at.probe_id = NULL;
 	t->at.pass++;
-	t->at.pass_pages = t->at.rows_seen = 0;
+	t->at.pass_pages = t->at.rows_seen = t->at.low_us = 0;
 	t->at.pass_started_ms =
 		(t->now_ms > t->at.pass_started_ms ? t->now_ms : t->at.pass_started_ms) + 1;
 	return 0;
-}
-
-static int read_number(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
-{
-	(void)n_cols;
-	(void)f;
-	*(int64_t *)arg = db_get_int(&cols[0]);
-	return 0;
-}
-
-/*
- * The last page of a location: what came is held against what Google says there is. Reviews that
- * moved while the pages were read explain a difference once; after that it is said, not hidden.
- */
-static int end_reviews(struct db *db, struct writing *t, struct fault *f)
-{
-	static const char count_sql[] =
-		"SELECT count(*) FROM reviews WHERE location_id = $1 AND last_seen_ms >= $2"
-		" AND deleted_at_ms IS NULL";
-	static const char done_sql[] =
-		"UPDATE locations SET last_synced_at_ms = $2, last_error = NULL,"
-		" total_review_count = $3, average_rating = $4 WHERE location_id = $1";
-	int64_t came = 0, expected = t->at.rows_expected;
-	double average = t->page->average;
-
-	if (db_read(db, count_sql, read_number, &came, f, db_text(t->w->location_id),
-		    db_int(t->at.pass_started_ms)) < 0)
-		return -1;
-	if (expected < 0 || came == expected) {
-		t->at.state = "done";
-		return db_exec(db, done_sql, NULL, f, db_text(t->w->location_id), db_int(t->now_ms),
-			db_int(came), average >= 0 ? db_double(average) : db_null());
-	}
-	snprintf(t->words, sizeof(t->words),
-		"Google says this location has %lld reviews, and %lld came", (long long)expected,
-		(long long)came);
-	if (t->at.recounts > 0)
-		return fail(db, t, t->words, f);
-	t->at.recounts++;
-	return restart(db, t, t->words, f);
 }
 
 static bool is_circle(const struct writing *t, const char *next)
@@ -286,44 +149,52 @@ static bool is_circle(const struct writing *t, const char *next)
 	       (t->at.rows_expected >= 0 && t->at.rows_seen > 3 * t->at.rows_expected + 1000);
 }
 
-static int move_cursor(struct db *db, struct writing *t, struct fault *f)
+int walk_next_page(struct db *db, struct writing *t, struct fault *f)
 {
 	const char *next = t->page->next_token;
-	int64_t pages = ++t->at.pass_pages;
+	int64_t pages = t->at.pass_pages;
 
-	if (t->page->total >= 0)
-		t->at.rows_expected = t->page->total;
-	t->at.rows_seen += (int64_t)t->page->n;
-	if (!next && t->w->kind == GOOGLE_REVIEWS)
-		return end_reviews(db, t, f);
-	if (!next) {
-		t->at.state = "done";
-		return 0;
-	}
-	if (pages >= PASS_PAGES_MAX)
+	if (pages >= PASS_PAGES_MAX) {
+		t->park = WALK_PARK;
 		return fail(db, t, "the listing has more pages than can be", f);
+	}
 	if (is_circle(t, next))
-		return restart(db, t, "Google's pages of this listing run in a circle", f);
+		return walk_restart(db, t, "Google's pages of this listing run in a circle", f);
 	t->at.page_token = next;
 	if ((pages & (pages - 1)) == 0)
 		t->at.mark_token = next;
 	return 0;
 }
 
+static int store(struct db *db, struct writing *t, struct fault *f)
+{
+	switch (t->w->kind) {
+	case WALK_ACCOUNTS:
+		return accounts_store(db, t, f);
+	case WALK_LOCATIONS:
+		return locations_store(db, t, f);
+	case WALK_REVIEWS:
+		return t->w->probe_id ? probe_store(db, t, f) : reviews_store(db, t, f);
+	case WALK_BATCH:
+		return batch_store(db, t, f);
+	case WALK_ONE:
+		return one_store(db, t, f);
+	case WALK_KINDS:
+		break;
+	}
+	return fault_raise(f, FAULT_BUG, "a walk of no kind");
+}
+
 static int page_body(struct db *db, void *arg, struct fault *f)
 {
 	struct writing *t = arg;
-	int stored;
 
-	begin_writing(t);
-	if (t->w->kind == GOOGLE_ACCOUNTS)
-		stored = store_accounts(db, t, f);
-	else if (t->w->kind == GOOGLE_LOCATIONS)
-		stored = store_locations(db, t, f);
-	else
-		stored = store_reviews(db, t, f);
-	t->n.pages = 1;
-	if (stored < 0 || move_cursor(db, t, f) < 0 || write_cursor(db, t, f) < 0)
+	if (begin_writing(db, t, f) < 0)
+		return -1;
+	t->n.pages = t->w->probe_id ? 0 : 1;
+	if (!t->w->probe_id)
+		t->at.pass_pages++;
+	if (store(db, t, f) < 0 || write_cursor(db, t, f) < 0)
 		return -1;
 	return write_job(db, t, f);
 }
@@ -332,8 +203,8 @@ static int restart_body(struct db *db, void *arg, struct fault *f)
 {
 	struct writing *t = arg;
 
-	begin_writing(t);
-	if (restart(db, t, t->why, f) < 0 || write_cursor(db, t, f) < 0)
+	if (begin_writing(db, t, f) < 0 || walk_restart(db, t, t->why, f) < 0 ||
+		write_cursor(db, t, f) < 0)
 		return -1;
 	return write_job(db, t, f);
 }
@@ -342,32 +213,33 @@ static int failure_body(struct db *db, void *arg, struct fault *f)
 {
 	struct writing *t = arg;
 
-	begin_writing(t);
-	if (fail(db, t, t->why, f) < 0 || write_cursor(db, t, f) < 0)
+	if (begin_writing(db, t, f) < 0 || fail(db, t, t->why, f) < 0 || write_cursor(db, t, f) < 0)
 		return -1;
 	return write_job(db, t, f);
 }
 
-static char *copy(const char *text)
+static void replace(char **at, const char *text)
 {
-	return text ? mem_text(text) : NULL;
+	char *copy = text ? mem_text(text) : NULL;
+
+	mem_free(*at);
+	*at = copy;
 }
 
 /* What was committed becomes what memory says. */
 static void follow(struct walk *w, const struct writing *t)
 {
-	char *page_token = copy(t->at.page_token), *mark_token = copy(t->at.mark_token);
-
-	mem_free(w->page_token);
-	mem_free(w->mark_token);
-	w->page_token = page_token;
-	w->mark_token = mark_token;
+	replace(&w->page_token, t->at.page_token);
+	replace(&w->mark_token, t->at.mark_token);
+	replace(&w->probe_id, t->at.probe_id);
 	w->pass = t->at.pass;
 	w->pass_pages = t->at.pass_pages;
 	w->pass_started_ms = t->at.pass_started_ms;
 	w->recounts = t->at.recounts;
 	w->rows_seen = t->at.rows_seen;
 	w->rows_expected = t->at.rows_expected;
+	w->low_us = t->at.low_us;
+	w->is_full = t->at.is_full;
 	w->calls = 0;
 	w->attempts = 0;
 	w->token_tried = false;
@@ -377,7 +249,6 @@ static int write_all(struct walk *w, struct writing *t, store_body_fn *body,
 	struct walk_change *ret, struct fault *f)
 {
 	t->w = w;
-	t->now_ms = clock_wall_ms();
 	if (store_transact(w->job->rf->parts.store, body, t, f) < 0)
 		return t->lost ? WALK_LOST : -1;
 	*ret = t->change;
@@ -393,6 +264,13 @@ int walk_store_page(
 	return write_all(w, &t, page_body, ret, f);
 }
 
+int walk_store_absence(struct walk *w, struct walk_change *ret, struct fault *f)
+{
+	struct writing t = {0};
+
+	return write_all(w, &t, page_body, ret, f);
+}
+
 int walk_store_restart(struct walk *w, const char *why, struct walk_change *ret, struct fault *f)
 {
 	struct writing t = {.why = why};
@@ -400,9 +278,10 @@ int walk_store_restart(struct walk *w, const char *why, struct walk_change *ret,
 	return write_all(w, &t, restart_body, ret, f);
 }
 
-int walk_store_failure(struct walk *w, const char *why, struct walk_change *ret, struct fault *f)
+int walk_store_failure(struct walk *w, const char *why, enum walk_park park,
+	struct walk_change *ret, struct fault *f)
 {
-	struct writing t = {.why = why};
+	struct writing t = {.why = why, .park = park};
 
 	return write_all(w, &t, failure_body, ret, f);
 }

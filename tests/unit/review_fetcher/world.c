@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
 
+#include "shop.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -179,7 +181,7 @@ void client_done(struct client *c)
 
 struct call {
 	struct call *next;
-	char *url, *token;
+	char *url, *token, *body;
 	net_done_fn *done;
 	void *arg;
 };
@@ -190,12 +192,14 @@ void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void 
 	struct call *c = mem_alloc(sizeof(*c));
 
 	(void)n;
-	assert_string_equal(moved->method, "GET");
+	assert_string_equal(moved->method, strstr(moved->url, ":batchGetReviews") ? "POST" : "GET");
 	*c = (struct call){.url = mem_text(moved->url),
 		.token = mem_text(moved->bearer.bytes),
+		.body = mem_text(buf_text(&moved->body)),
 		.done = done,
 		.arg = arg};
 	secret_drop(&moved->bearer);
+	buf_drop(&moved->body);
 	*last_call = c;
 	last_call = &c->next;
 	if (++world.in_flight > world.in_flight_most)
@@ -375,6 +379,11 @@ static void answer_call(void)
 		reply.retry_after_ms = rule->retry_after_ms;
 		buf_add_text(&reply.body, rule->body ? rule->body : "");
 		snprintf(reply.error, sizeof(reply.error), "connection reset");
+	} else if (shops.n && strstr(c->url, "/v4/")) {
+		world.calls[2]++;
+		reply.status = shops_answer(c->url, c->body, page_size_of(c->url), &reply.body);
+	} else if (strstr(c->url, ":batchGetReviews")) {
+		buf_add_text(&reply.body, "{}");
 	} else {
 		write_page(&reply.body, c->url);
 	}
@@ -382,6 +391,7 @@ static void answer_call(void)
 	buf_drop(&reply.body);
 	mem_free(c->url);
 	mem_free(c->token);
+	mem_free(c->body);
 	mem_free(c);
 }
 
@@ -467,6 +477,7 @@ void world_kill(void)
 		calls = c->next;
 		mem_free(c->url);
 		mem_free(c->token);
+		mem_free(c->body);
 		mem_free(c);
 	}
 	last_call = &calls;
@@ -483,6 +494,7 @@ static void no_log(const char *line, size_t len)
 int world_up(void **state)
 {
 	struct store_options options = {.url = world.database, .connections = 2};
+	const char *postgres = getenv("WORLD_POSTGRES_URL");
 	struct fault f = {0};
 	int applied;
 
@@ -490,11 +502,13 @@ int world_up(void **state)
 	hash_init();
 	log_use(no_log);
 	clock_use(&fake_clock);
+	shops.n = 0;
 	world = (struct world){
 		.settings = {.google_accounts_url = "http://a",
 			.google_locations_url = "http://b",
 			.google_reviews_url = "http://c",
 			.google_requests_per_minute = 300,
+			.review_full_sync_interval_ms = 86400000,
 			.retry_max_retries = 3,
 			.retry_initial_backoff_ms = 100,
 			.retry_max_backoff_ms = 1000,
@@ -511,7 +525,10 @@ int world_up(void **state)
 	snprintf(world.folder, sizeof(world.folder), "/tmp/rf-walk-XXXXXX");
 	assert_non_null(mkdtemp(world.folder));
 	snprintf(world.database, sizeof(world.database), "sqlite:%s/test.db", world.folder);
+	if (postgres) /* one database, emptied for each test */
+		snprintf(world.database, sizeof(world.database), "%s", postgres);
 	if (store_open(&options, &world.store, &f) < 0 ||
+		(postgres && store_migrate_down(world.store, 0, &applied, &f) < 0) ||
 		store_migrate_up(world.store, &applied, &f) < 0)
 		fail_msg("%s", f.text);
 	world_begin();
@@ -593,8 +610,13 @@ const char *world_text(const char *sql)
 
 const char *world_job(void)
 {
+	return world_job_of("full");
+}
+
+const char *world_job_of(const char *mode)
+{
 	static char id[37];
-	struct job_input in = {.branch_id = "harbour", .mode = "full", .actor = "test"};
+	struct job_input in = {.branch_id = "harbour", .mode = mode, .actor = "test"};
 	struct fault f = {0};
 
 	if (jobs_start(world.rf, &in, id, &f) < 0)

@@ -25,7 +25,7 @@ struct rule {
 };
 
 struct world {
-	char folder[64], database[160];
+	char folder[64], database[256];
 	struct settings settings;
 	struct store *store;
 	struct review_fetcher *rf;
@@ -66,6 +66,7 @@ const char *world_run(const char *job_id);
 
 /* Starts a job of "harbour"; the id in a static buffer. */
 const char *world_job(void);
+const char *world_job_of(const char *mode);
 int64_t world_number(const char *sql);
 const char *world_text(const char *sql); /* static buffer */
 /* The job as /status shows it; static buffer. */
