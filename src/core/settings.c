@@ -67,21 +67,62 @@ static int unknown(const char *where, const char *kind, const char *name, struct
 		is_flag ? "--" : "", name);
 }
 
-/* ---- flags ---- */
+/* ---- secrets from files ---- */
 
-/* A password inside a database address is a secret too. */
-static bool bears_password(const struct setting *row, const char *value)
+/* what: in words, "the settings file". */
+static int read_whole(const char *path, const char *what, struct buf *ret, struct fault *f)
 {
-	const char *authority = strstr(value, "://");
-	const char *at;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char piece[4096];
+	ssize_t n = -1;
 
-	if (strcmp(row->key, "TOKEN_MANAGEMENT_DATABASE_URL") != 0 || authority == NULL)
-		return false;
-	authority += 3;
-	at = strchr(authority, '@');
-	return (at != NULL && memchr(authority, ':', (size_t)(at - authority)) != NULL) ||
-	       strstr(authority, "password=") != NULL;
+	while (fd >= 0 && (n = read(fd, piece, sizeof(piece))) > 0 && !buf_failed(ret))
+		buf_add(ret, piece, (size_t)n);
+	if (n < 0)
+		fault_input(f, "config", "cannot read %s %.120s: %s", what, path, strerror(errno));
+	else if (buf_failed(ret))
+		n = fault_input(
+			f, "config", "%s %.120s is longer than %zu bytes", what, path, ret->max);
+	if (fd >= 0)
+		close(fd);
+	secret_wipe(piece, sizeof(piece));
+	return n < 0 ? -1 : 0;
 }
+
+/* KEY_FILE, for a secret KEY: containers and service managers hand secrets over as files. */
+static const struct setting *find_file_of(const char *name, size_t len, unsigned *ret_name)
+{
+	const struct setting *row;
+
+	if (len <= 5 || (strncmp(name + len - 5, "_FILE", 5) != 0 &&
+				strncmp(name + len - 5, "-file", 5) != 0))
+		return NULL;
+	row = setting_find(name, len - 5, ret_name);
+	return row != NULL && row->secret ? row : NULL;
+}
+
+static int keep_file_of(struct load *l, const struct setting *row, unsigned name,
+	enum setting_rank rank, const char *path, struct fault *f)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT_WIPED(VALUE_MOST);
+	char from[64], what[96];
+
+	if (*path == '\0')
+		return 0;
+	snprintf(from, sizeof(from), "%s_FILE", row->key);
+	snprintf(what, sizeof(what), "the file of %s,", from);
+	if (read_whole(path, what, &text, f) < 0)
+		return -1;
+	while (text.len > 0 && strchr("\r\n", text.data[text.len - 1]) != NULL)
+		text.len--;
+	if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL)
+		return fault_input(f, row->key, "%s %.120s, is %s", what, path,
+			text.len == 0 ? "empty" : "no text file");
+	keep(l, row, name, rank, from, text.data, text.len);
+	return 0;
+}
+
+/* ---- flags ---- */
 
 static int keep_flag(
 	struct load *l, const char *name, size_t name_len, const char *value, struct fault *f)
@@ -96,14 +137,19 @@ static int keep_flag(
 		return 0;
 	}
 	row = setting_find(name, name_len, &alias);
-	if (row == NULL)
-		return unknown("", "flag", typed, f);
-	if (row->type == SETTING_SECRET || bears_password(row, value))
+	if (row == NULL) {
+		row = find_file_of(name, name_len, &alias);
+		return row != NULL ? keep_file_of(l, row, alias, SETTING_FLAG, value, f)
+				   : unknown("", "flag", typed, f);
+	}
+	if (row->type == SETTING_SECRET ||
+		(strcmp(row->key, "TOKEN_MANAGEMENT_DATABASE_URL") == 0 &&
+			setting_bears_password(value)))
 		return fault_input(f, row->key,
 			"%s is a secret, and every user of the machine can read a command line: "
 			"give it "
-			"in the environment or in the file of --config",
-			row->key);
+			"in the environment, in the file of --config, or as %s_FILE",
+			row->key, row->key);
 	keep(l, row, alias, SETTING_FLAG, "flag", value, strlen(value));
 	return 0;
 }
@@ -128,6 +174,7 @@ static int read_flags(struct load *l, int argc, char *const argv[], struct fault
 			unsigned alias;
 
 			if (setting_find(name, strlen(name), &alias) == NULL &&
+				find_file_of(name, strlen(name), &alias) == NULL &&
 				strcmp(name, "config") != 0)
 				return unknown("", "flag", name, f);
 			return fault_input(
@@ -141,7 +188,7 @@ static int read_flags(struct load *l, int argc, char *const argv[], struct fault
 
 /* ---- environment ---- */
 
-static void read_environment(struct load *l, char *const envp[])
+static int read_environment(struct load *l, char *const envp[], struct fault *f)
 {
 	for (; envp != NULL && *envp != NULL; envp++) {
 		const char *equals = strchr(*envp, '=');
@@ -157,32 +204,14 @@ static void read_environment(struct load *l, char *const envp[])
 		if (row != NULL)
 			keep(l, row, alias, SETTING_ENVIRONMENT, "environment", equals + 1,
 				strlen(equals + 1));
+		else if ((row = find_file_of(*envp, (size_t)(equals - *envp), &alias)) != NULL &&
+			 keep_file_of(l, row, alias, SETTING_ENVIRONMENT, equals + 1, f) < 0)
+			return -1;
 	}
+	return 0;
 }
 
 /* ---- file ---- */
-
-static int read_whole(const char *path, struct buf *ret, struct fault *f)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	char piece[4096];
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return fault_input(f, "config", "cannot read the settings file %.120s: %s", path,
-			strerror(errno));
-	while ((n = read(fd, piece, sizeof(piece))) > 0 && !buf_failed(ret))
-		buf_add(ret, piece, (size_t)n);
-	if (n < 0)
-		fault_input(f, "config", "cannot read the settings file %.120s: %s", path,
-			strerror(errno));
-	else if (buf_failed(ret))
-		n = fault_input(f, "config", "the settings file %.120s is longer than %d bytes",
-			path, FILE_MOST);
-	close(fd);
-	secret_wipe(piece, sizeof(piece));
-	return n < 0 ? -1 : 0;
-}
 
 static char *trim(char *text)
 {
@@ -217,6 +246,7 @@ static int keep_line(struct load *l, const char *from, char *line, struct fault 
 	char *key = line;
 	char *value;
 	unsigned alias;
+	bool is_file;
 
 	snprintf(where, sizeof(where), "%s: ", from);
 	if (equals == NULL)
@@ -225,6 +255,9 @@ static int keep_line(struct load *l, const char *from, char *line, struct fault 
 	*equals = '\0';
 	key = trim(key);
 	row = setting_find(key, strlen(key), &alias);
+	is_file = row == NULL;
+	if (is_file)
+		row = find_file_of(key, strlen(key), &alias);
 	if (row == NULL)
 		return unknown(where, "setting", key, f);
 	value = unquote(trim(equals + 1));
@@ -235,6 +268,8 @@ static int keep_line(struct load *l, const char *from, char *line, struct fault 
 		l->given[row - settings_table].name == alias)
 		return fault_input(f, row->key, "%s%s stands a second time, first at %s", where,
 			row->key, l->given[row - settings_table].from);
+	if (is_file)
+		return keep_file_of(l, row, alias, SETTING_FILE, value, f);
 	keep(l, row, alias, SETTING_FILE, from, value, strlen(value));
 	return 0;
 }
@@ -248,7 +283,7 @@ static int read_file(struct load *l, struct fault *f)
 	unsigned number = 0;
 
 	name = name != NULL ? name + 1 : l->config_file;
-	if (read_whole(l->config_file, &text, f) < 0)
+	if (read_whole(l->config_file, "the settings file", &text, f) < 0)
 		return -1;
 	if (text.len == 0)
 		return 0;
@@ -299,7 +334,8 @@ int settings_load(
 	l.given = mem_alloc_array(settings_table_len, sizeof(*l.given));
 	if (read_flags(&l, argc, argv, f) < 0)
 		return -1;
-	read_environment(&l, envp);
+	if (read_environment(&l, envp, f) < 0)
+		return -1;
 	if (l.config_file != NULL && read_file(&l, f) < 0)
 		return -1;
 	if (assign_all(&l, f) < 0 || settings_relate(l.settings, l.given, f) < 0)
@@ -321,6 +357,7 @@ void settings_free(struct settings *s)
 	}
 	secret_drop(&s->google_client_secret);
 	secret_drop(&s->webhook_secret);
+	secret_drop(&s->database_password);
 	mem_free(s);
 }
 

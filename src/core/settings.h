@@ -26,7 +26,8 @@ struct settings {
 	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
 	int64_t session_idle_ms, session_life_ms;
 	/* Storage */
-	const char *database_url;
+	const char *database_url; /* with the password of DATABASE_PASSWORD, if that is given */
+	struct secret database_password;
 	const char *vault_key_file;
 	/* Google: resolved; MOCK_GOOGLE_API and explicit addresses are already applied */
 	bool mock_google_api;

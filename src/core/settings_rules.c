@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What settings mean for each other, once each has its own value. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -88,6 +89,55 @@ static int check_database(const struct settings *s, struct fault *f)
 		"sqlite:var/review-fetcher.db");
 }
 
+bool setting_bears_password(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	const char *at;
+
+	if (authority == NULL)
+		return false;
+	authority += 3;
+	at = strchr(authority, '@');
+	return (at != NULL && memchr(authority, ':', (size_t)(at - authority)) != NULL) ||
+	       strstr(authority, "password=") != NULL;
+}
+
+/* libpq takes a password in the query of an address; all that is no letter or digit is escaped. */
+static int add_password(struct settings *s, struct fault *f)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	AUTO(buf_drop) struct buf url = BUF_INIT_WIPED(16 * 1024);
+	const struct secret *password = &s->database_password;
+
+	if (!secret_is_set(password))
+		return 0;
+	if (text_starts(s->database_url, "sqlite:"))
+		return fault_input(f, "DATABASE_PASSWORD",
+			"DATABASE_PASSWORD is for PostgreSQL, and the database is SQLite: leave it "
+			"out");
+	if (setting_bears_password(s->database_url))
+		return fault_input(f, "DATABASE_PASSWORD",
+			"DATABASE_PASSWORD is set, and TOKEN_MANAGEMENT_DATABASE_URL bears a "
+			"password"
+			" too: take one of the two out");
+	buf_addf(&url, "%s%cpassword=", s->database_url,
+		strchr(s->database_url, '?') != NULL ? '&' : '?');
+	for (size_t i = 0; i < password->len; i++) {
+		unsigned char c = (unsigned char)password->bytes[i];
+
+		if (isalnum(c)) {
+			buf_add_char(&url, (char)c);
+			continue;
+		}
+		buf_add_char(&url, '%');
+		buf_add_char(&url, hex[c >> 4]);
+		buf_add_char(&url, hex[c & 15]);
+	}
+	setting_set_text(
+		s, &settings_table[index_of("TOKEN_MANAGEMENT_DATABASE_URL")], buf_text(&url));
+	return 0;
+}
+
 static int check_backoff(const struct settings *s, struct fault *f)
 {
 	if (s->retry_initial_backoff_ms <= s->retry_max_backoff_ms)
@@ -128,7 +178,8 @@ static void derive_public_url(struct settings *s)
 int settings_relate(struct settings *s, const struct setting_given *given, struct fault *f)
 {
 	if (check_host(s, f) < 0 || check_auth(s, f) < 0 || check_database(s, f) < 0 ||
-		check_backoff(s, f) < 0 || both_or_neither(given, "TLS_CERT", "TLS_KEY", f) < 0 ||
+		add_password(s, f) < 0 || check_backoff(s, f) < 0 ||
+		both_or_neither(given, "TLS_CERT", "TLS_KEY", f) < 0 ||
 		both_or_neither(given, "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", f) < 0 ||
 		check_webhook(given, f) < 0)
 		return -1;

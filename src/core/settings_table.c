@@ -53,6 +53,8 @@ const struct setting settings_table[] = {
 	{storage, "TOKEN_MANAGEMENT_DATABASE_URL", {"CLIENT_DATABASE_URL", "TOKEN_DATABASE_URL"},
 		TEXT(database_url, LIMIT_URL_BYTES), .secret = true, .fallback = "sqlite:var/review-fetcher.db",
 		.meaning = "The database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME."},
+	{storage, "DATABASE_PASSWORD", SECRET(database_password, 1024),
+		.meaning = "Password of the PostgreSQL user, for an address that bears none."},
 	{storage, "VAULT_KEY_FILE", TEXT(vault_key_file, 4096), .fallback = "var/vault.key",
 		.meaning = "Key ring that seals stored secrets, created with mode 0600 on first start; wider permissions are refused."},
 

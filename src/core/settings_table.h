@@ -53,6 +53,9 @@ const char *setting_flag(const char *key, char ret[static SETTING_FLAG_SIZE]);
 /* "a whole number of seconds from 0 to 86400": what a value of this row must be. */
 void setting_bounds(const struct setting *row, struct buf *ret);
 
+/* True when a database address holds a password, which makes it a secret too. */
+bool setting_bears_password(const char *url);
+
 /* Where a value came from. Later ones win. */
 enum setting_rank { SETTING_DEFAULT, SETTING_FILE, SETTING_ENVIRONMENT, SETTING_FLAG };
 struct setting_given {
