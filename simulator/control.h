@@ -18,5 +18,7 @@ bool control_range(struct request *r, int64_t *ret_offset, int64_t *ret_limit);
 void control_ok(struct request *r);
 /* An object whose keys must all be among these (NULL-ended). False: answered. */
 bool control_keys(struct request *r, const json_t *object, const char *const *known);
+/* "user" is an address, or a number from 0. WORLD_NONE when absent. False: answered. */
+bool control_user(struct request *r, const json_t *body, uint64_t *ret);
 
 #endif

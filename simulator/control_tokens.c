@@ -8,8 +8,7 @@
 #define MINT_MAX 1000000
 #define GRANTS_PIECE 200
 
-/* "user" is an address, or a number from 0. WORLD_NONE when absent. False: answered. */
-static bool read_user(struct request *r, const json_t *body, uint64_t *ret)
+bool control_user(struct request *r, const json_t *body, uint64_t *ret)
 {
 	const json_t *value = json_member(body, "user");
 	const struct world *w = &r->sim->overlay.world;
@@ -44,7 +43,7 @@ static void kill_grants(struct request *r, const json_t *body)
 		   *client_id = json_text(body, "client_id");
 	uint64_t user;
 
-	if (!read_user(r, body, &user))
+	if (!control_user(r, body, &user))
 		return;
 	if (refresh)
 		answer_count(r, "killed", grants_kill_refresh(&r->sim->grants, refresh));
@@ -114,7 +113,7 @@ static void mint(struct request *r, const json_t *body)
 	struct minting *m;
 	uint64_t user;
 
-	if (!read_user(r, body, &user))
+	if (!control_user(r, body, &user))
 		return;
 	if (!client_id || !*client_id || count < 1 || count > MINT_MAX) {
 		answer_control_error(

@@ -4,6 +4,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -11,13 +12,14 @@
 #include "base/text.h"
 
 #define KEY_BITS 2048
-#define KEY_ID "simulator-1"
+#define KEY_ID "simulator-%d"
 
 struct id_key {
 	pthread_mutex_t lock;
 	gnutls_x509_privkey_t x509;
 	gnutls_privkey_t key;
 	bool is_made;
+	int number; /* the key's id ends with it */
 };
 
 struct id_key *id_key_new(void)
@@ -28,14 +30,22 @@ struct id_key *id_key_new(void)
 	return k;
 }
 
-void id_key_free(struct id_key *k)
+static void drop_key(struct id_key *k)
 {
-	if (!k)
-		return;
 	if (k->key)
 		gnutls_privkey_deinit(k->key);
 	if (k->x509)
 		gnutls_x509_privkey_deinit(k->x509);
+	k->key = NULL;
+	k->x509 = NULL;
+	k->is_made = false;
+}
+
+void id_key_free(struct id_key *k)
+{
+	if (!k)
+		return;
+	drop_key(k);
 	pthread_mutex_destroy(&k->lock);
 	mem_free(k);
 }
@@ -57,41 +67,74 @@ static int make_key(struct id_key *k, struct fault *f)
 	if (result < 0)
 		return fault_raise(f, FAULT_BUG, "no RSA key: %s", gnutls_strerror(result));
 	k->is_made = true;
+	k->number++;
 	return 0;
 }
 
-static int ready(struct id_key *k, struct fault *f)
+int id_key_rotate(struct id_key *k, struct fault *f)
 {
 	int result;
 
 	pthread_mutex_lock(&k->lock);
 	result = make_key(k, f);
+	if (result == 0) {
+		drop_key(k);
+		result = make_key(k, f);
+	}
 	pthread_mutex_unlock(&k->lock);
 	return result;
 }
 
-int id_token_sign(
-	struct id_key *k, const char *claims, size_t len, struct buf *ret, struct fault *f)
+static void write_header(const struct id_key *k, const char *typ, struct buf *ret)
 {
-	static const char header[] = "{\"alg\":\"RS256\",\"kid\":\"" KEY_ID "\",\"typ\":\"JWT\"}";
+	AUTO(buf_drop) struct buf header = BUF_INIT(1024);
+	struct json_out o = JSON_OUT(&header);
+	char kid[32];
+
+	snprintf(kid, sizeof(kid), KEY_ID, k->number);
+	json_open(&o, '{');
+	json_add_text(&o, "alg", "RS256");
+	json_add_text(&o, "kid", kid);
+	json_add_text(&o, "typ", typ ? typ : "JWT");
+	json_close(&o, '}');
+	text_base64url(ret, header.data, header.len);
+}
+
+/* The lock is held. */
+static int sign(struct id_key *k, const char *typ, const char *claims, size_t len, struct buf *ret)
+{
 	gnutls_datum_t data, signature;
 	size_t start = ret->len;
 	int result;
 
-	if (ready(k, f) < 0)
-		return -1;
-	text_base64url(ret, header, strlen(header));
+	write_header(k, typ, ret);
 	buf_add_char(ret, '.');
 	text_base64url(ret, claims, len);
 	data = (gnutls_datum_t){
 		.data = (unsigned char *)ret->data + start, .size = (unsigned)(ret->len - start)};
 	result = gnutls_privkey_sign_data(k->key, GNUTLS_DIG_SHA256, 0, &data, &signature);
 	if (result < 0)
-		return fault_raise(f, FAULT_BUG, "not signed: %s", gnutls_strerror(result));
+		return result;
 	buf_add_char(ret, '.');
 	text_base64url(ret, signature.data, signature.size);
 	gnutls_free(signature.data);
 	return 0;
+}
+
+int id_token_sign(struct id_key *k, const char *typ, const char *claims, size_t len,
+	struct buf *ret, struct fault *f)
+{
+	int result = 0;
+	bool is_made;
+
+	pthread_mutex_lock(&k->lock);
+	is_made = make_key(k, f) == 0;
+	if (is_made)
+		result = sign(k, typ, claims, len, ret);
+	pthread_mutex_unlock(&k->lock);
+	if (is_made && result < 0)
+		return fault_raise(f, FAULT_BUG, "not signed: %s", gnutls_strerror(result));
+	return is_made ? 0 : -1;
 }
 
 /* A number as JWK has it (RFC 7518 section 6.3.1): big-endian without a leading zero byte. */
@@ -106,32 +149,47 @@ static void add_number(struct json_out *o, const char *key, const gnutls_datum_t
 	json_add_text(o, key, buf_text(&text));
 }
 
-int id_key_write(struct id_key *k, struct buf *ret, struct fault *f)
+/* The lock is held. */
+static int write_key(struct id_key *k, struct json_out *o)
 {
-	struct json_out o = JSON_OUT(ret);
 	gnutls_datum_t modulus, exponent;
-	int result;
-
-	if (ready(k, f) < 0)
-		return -1;
-	result = gnutls_privkey_export_rsa_raw(
+	int result = gnutls_privkey_export_rsa_raw(
 		k->key, &modulus, &exponent, NULL, NULL, NULL, NULL, NULL, NULL);
+	char kid[32];
+
 	if (result < 0)
-		return fault_raise(f, FAULT_BUG, "no public key: %s", gnutls_strerror(result));
-	json_open(&o, '{');
-	json_key(&o, "keys");
-	json_open(&o, '[');
-	json_open(&o, '{');
-	json_add_text(&o, "kty", "RSA");
-	json_add_text(&o, "alg", "RS256");
-	json_add_text(&o, "use", "sig");
-	json_add_text(&o, "kid", KEY_ID);
-	add_number(&o, "n", &modulus);
-	add_number(&o, "e", &exponent);
-	json_close(&o, '}');
-	json_close(&o, ']');
-	json_close(&o, '}');
+		return result;
+	snprintf(kid, sizeof(kid), KEY_ID, k->number);
+	json_open(o, '{');
+	json_add_text(o, "kty", "RSA");
+	json_add_text(o, "alg", "RS256");
+	json_add_text(o, "use", "sig");
+	json_add_text(o, "kid", kid);
+	add_number(o, "n", &modulus);
+	add_number(o, "e", &exponent);
+	json_close(o, '}');
 	gnutls_free(modulus.data);
 	gnutls_free(exponent.data);
 	return 0;
+}
+
+int id_key_write(struct id_key *k, struct buf *ret, struct fault *f)
+{
+	struct json_out o = JSON_OUT(ret);
+	bool is_made;
+	int result = 0;
+
+	json_open(&o, '{');
+	json_key(&o, "keys");
+	json_open(&o, '[');
+	pthread_mutex_lock(&k->lock);
+	is_made = make_key(k, f) == 0;
+	if (is_made)
+		result = write_key(k, &o);
+	pthread_mutex_unlock(&k->lock);
+	json_close(&o, ']');
+	json_close(&o, '}');
+	if (is_made && result < 0)
+		return fault_raise(f, FAULT_BUG, "no public key: %s", gnutls_strerror(result));
+	return is_made ? 0 : -1;
 }

@@ -175,7 +175,7 @@ static int add_id_token(struct request *r, const struct issued *issued, struct j
 	json_add_int(&c, "iat", r->now_ms / 1000);
 	json_add_int(&c, "exp", r->now_ms / 1000 + 3600);
 	json_close(&c, '}');
-	if (id_token_sign(r->sim->id_key, buf_text(&claims), claims.len, &token, &f) < 0)
+	if (id_token_sign(r->sim->id_key, NULL, buf_text(&claims), claims.len, &token, &f) < 0)
 		return -1;
 	json_add_text(o, "id_token", buf_text(&token));
 	return 0;
@@ -364,8 +364,12 @@ void discovery_document(struct request *r)
 
 void certs_document(struct request *r)
 {
+	char kept[64];
 	struct fault f;
 
+	snprintf(kept, sizeof(kept), "public, max-age=%lld, must-revalidate",
+		(long long)tunables(r->sim).certs_max_age_sec);
+	answer_header(&r->answer, "Cache-Control", kept);
 	if (id_key_write(r->sim->id_key, answer_start(r, 200, ANSWER_JSON), &f) < 0)
 		answer_oauth_error(r, 500, "server_error", "There is no signing key.");
 }

@@ -32,6 +32,7 @@ void simulator_init(struct simulator *s, const struct world *w)
 	s->started_ms = clock_wall_ms();
 	s->tunables_now = (struct tunables){.issuer = "https://accounts.google.com",
 		.send_iss = true,
+		.certs_max_age_sec = 6 * 3600,
 		.reply_state = "APPROVED",
 		.quota = {.per_minute = -1, .edits_per_minute = -1, .slack_percent = 1}};
 }

@@ -27,7 +27,8 @@ struct tunables { /* copied out for each use; set through POST /_control/setting
 	bool batch_empty;      /* batchGetReviews answers {} as one client reported */
 	char reply_state[64];  /* of replies put through the API */
 	struct quota_rules quota;
-	int64_t page_generation; /* page tokens of an earlier one are stale */
+	int64_t certs_max_age_sec; /* of the key set's Cache-Control */
+	int64_t page_generation;   /* page tokens of an earlier one are stale */
 };
 
 struct simulator {
@@ -66,9 +67,10 @@ handler_fn notification_get, notification_patch;
 handler_fn control_help, control_counts, control_counts_reset, control_faults_get,
 	control_faults_post, control_faults_clear, control_fault_delete, control_settings_get,
 	control_settings_post, control_clients_get, control_clients_post, control_client_delete,
-	control_tokens, control_grants, control_quota, control_world_get, control_world_post,
-	control_world_users, control_world_accounts, control_world_locations,
-	control_world_location, control_world_location_reviews, control_world_reviews;
+	control_tokens, control_grants, control_sign, control_security_event, control_keys_post,
+	control_quota, control_world_get, control_world_post, control_world_users,
+	control_world_accounts, control_world_locations, control_world_location,
+	control_world_location_reviews, control_world_reviews;
 
 /* Which of the token kinds a form is. */
 enum kind token_kind(const struct request *r);

@@ -31,6 +31,7 @@ struct node {
 
 static const struct route *const tables[] = {
 	health_routes,
+	google_routes,
 	client_routes,
 	audit_routes,
 	connect_routes,

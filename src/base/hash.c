@@ -50,6 +50,11 @@ void hash_sha256(const void *bytes, size_t len, uint8_t ret[static HASH_SHA256_S
 	crypto_hash_sha256(ret, bytes, len);
 }
 
+void hash_sha512(const void *bytes, size_t len, uint8_t ret[static HASH_SHA512_SIZE])
+{
+	crypto_hash_sha512(ret, bytes, len);
+}
+
 void hash_blake2b(const void *bytes, size_t len, uint8_t ret[static HASH_BLAKE2B_SIZE])
 {
 	crypto_generichash(ret, HASH_BLAKE2B_SIZE, bytes, len, NULL, 0);

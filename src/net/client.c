@@ -215,8 +215,10 @@ static void end(struct net *n, struct transfer *t, CURLcode code)
 
 static void end_stopped(void *arg, struct transfer *t)
 {
-	struct net_reply reply = {
-		.result = NET_STOPPED, .retry_after_ms = -1, .error = "the service is stopping"};
+	struct net_reply reply = {.result = NET_STOPPED,
+		.retry_after_ms = -1,
+		.fresh_ms = -1,
+		.error = "the service is stopping"};
 
 	answer(arg, t, &reply);
 }
@@ -231,7 +233,7 @@ static void end_if_late(void *arg, struct transfer *t)
 
 static void refuse(struct net *n, struct transfer *t, const char *why)
 {
-	struct net_reply reply = {.result = NET_UNREACHABLE, .retry_after_ms = -1};
+	struct net_reply reply = {.result = NET_UNREACHABLE, .retry_after_ms = -1, .fresh_ms = -1};
 
 	snprintf(reply.error, sizeof(reply.error), "%s", why);
 	answer(n, t, &reply);

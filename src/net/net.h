@@ -63,6 +63,9 @@ struct net_reply {
 	struct buf body; /* NET_ANSWERED only; wiped on drop; the receiver may take it by moving */
 	char content_type[96];
 	int64_t retry_after_ms; /* Retry-After (RFC 9110 10.2.3: seconds or date); -1: none */
+	/* How long it may be kept: max-age less Age (RFC 9111 4.2.1); 0: not at all; -1: not said
+	 */
+	int64_t fresh_ms;
 	char error[160]; /* words for the operator when not NET_ANSWERED; no secret, no query */
 };
 

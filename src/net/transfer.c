@@ -12,6 +12,7 @@
 #include "net/transfer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,7 +25,8 @@
 #define CONNECTION_IDLE_LONGEST_SEC 60L
 #define HEADERS_MAX_BYTES (256 * 1024)
 #define RETRY_AFTER_LONGEST_SEC (30 * 24 * 60 * 60)
-#define EXPECT_FROM_BYTES (512 * 1024) /* curl would wait for "100 Continue" from 1 MiB */
+#define FRESH_LONGEST_SEC INT64_C(31536000) /* a year, as RFC 9111 advises */
+#define EXPECT_FROM_BYTES (512 * 1024)      /* curl would wait for "100 Continue" from 1 MiB */
 /* A thousand token requests in flight hold a thousand of these. */
 #define BUFFER_SMALL_BYTES (8L * 1024)
 #define BUFFER_LARGE_BYTES (64L * 1024)
@@ -43,7 +45,7 @@ struct transfer *transfer_new(struct net_request *moved, net_done_fn *done, void
 	t->request.url = t->url;
 	t->deadline_ms = clock_mono_ms() + moved->timeout_ms;
 	t->reply = BUF_INIT_WIPED(moved->max_reply_bytes);
-	t->retry_after_ms = -1;
+	t->retry_after_ms = t->max_age_ms = t->age_ms = -1;
 	t->done = done;
 	t->arg = arg;
 	return t;
@@ -86,21 +88,68 @@ static size_t on_read(char *to, size_t size, size_t count, void *arg)
 	return n;
 }
 
+/* The value behind a header's name, to the end of the line; NULL: another header. */
+static const char *header_value(const char *line, size_t len, const char *name, size_t *ret_len)
+{
+	size_t name_len = strlen(name);
+
+	if (len <= name_len || strncasecmp(line, name, name_len) != 0)
+		return NULL;
+	*ret_len = len - name_len;
+	return line + name_len;
+}
+
+static void read_header(struct transfer *t, const char *line, size_t len)
+{
+	const char *value;
+	size_t n;
+
+	if ((value = header_value(line, len, "Retry-After:", &n)) != NULL)
+		t->retry_after_ms = transfer_retry_after_ms(value, n, clock_wall_ms());
+	else if ((value = header_value(line, len, "Cache-Control:", &n)) != NULL)
+		t->max_age_ms = transfer_max_age_ms(value, n);
+	else if ((value = header_value(line, len, "Age:", &n)) != NULL)
+		t->age_ms = transfer_retry_after_ms(value, n, clock_wall_ms());
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
 {
-	static const char name[] = "Retry-After:";
 	struct transfer *t = arg;
 	size_t len = size * count;
 
 	t->header_bytes += len;
 	if (t->header_bytes > HEADERS_MAX_BYTES)
 		return 0;
-	if (len > 5 && memcmp(line, "HTTP/", 5) == 0)
-		t->retry_after_ms = -1; /* of an interim answer */
-	if (len >= sizeof(name) && strncasecmp(line, name, sizeof(name) - 1) == 0)
-		t->retry_after_ms = transfer_retry_after_ms(
-			line + sizeof(name) - 1, len - sizeof(name) + 1, clock_wall_ms());
+	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) /* before it: an interim answer */
+		t->retry_after_ms = t->max_age_ms = t->age_ms = -1;
+	read_header(t, line, len);
 	return len;
+}
+
+int64_t transfer_max_age_ms(const char *value, size_t len)
+{
+	char text[256];
+	int64_t seconds = -1;
+	size_t n;
+
+	if (len >= sizeof(text) || memchr(value, '\0', len) != NULL)
+		return -1;
+	memcpy(text, value, len);
+	text[len] = '\0';
+	for (char *at = text; *at != '\0'; at += n) {
+		at += strspn(at, " \t\r\n,");
+		n = strcspn(at, " \t\r\n,");
+		if (n == 8 && (strncasecmp(at, "no-store", n) == 0 ||
+				      strncasecmp(at, "no-cache", n) == 0))
+			return 0;
+		if (n <= 8 || strncasecmp(at, "max-age=", 8) != 0)
+			continue;
+		if (strspn(at + 8, "0123456789") != n - 8)
+			return -1;
+		seconds = n - 8 > 8 ? FRESH_LONGEST_SEC : strtoll(at + 8, NULL, 10);
+	}
+	return seconds < 0 ? -1
+			   : (seconds < FRESH_LONGEST_SEC ? seconds : FRESH_LONGEST_SEC) * 1000;
 }
 
 int64_t transfer_retry_after_ms(const char *value, size_t len, int64_t wall_ms)
@@ -333,7 +382,7 @@ void transfer_judge(struct transfer *t, CURLcode code, struct net_reply *ret)
 {
 	char *type = NULL;
 
-	*ret = (struct net_reply){.result = NET_ANSWERED, .retry_after_ms = -1};
+	*ret = (struct net_reply){.result = NET_ANSWERED, .retry_after_ms = -1, .fresh_ms = -1};
 	if (code == CURLE_OK)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &ret->status);
 	if (ret->status == 0) {
@@ -344,6 +393,9 @@ void transfer_judge(struct transfer *t, CURLcode code, struct net_reply *ret)
 	ret->body = t->reply;
 	t->reply = (struct buf){0};
 	ret->retry_after_ms = t->retry_after_ms;
+	ret->fresh_ms = t->max_age_ms;
+	if (t->max_age_ms > 0 && t->age_ms > 0)
+		ret->fresh_ms = t->max_age_ms > t->age_ms ? t->max_age_ms - t->age_ms : 0;
 	if (curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
 		snprintf(ret->content_type, sizeof(ret->content_type), "%s", type);
 }

@@ -30,6 +30,7 @@ struct transfer {
 	size_t header_bytes; /* received */
 	struct buf reply;
 	int64_t retry_after_ms;
+	int64_t max_age_ms, age_ms; /* -1: not said */
 	char words[CURL_ERROR_SIZE];
 };
 
@@ -49,6 +50,8 @@ void transfer_judge(struct transfer *t, CURLcode code, struct net_reply *ret);
  * at most 30 days. -1: neither.
  */
 int64_t transfer_retry_after_ms(const char *value, size_t len, int64_t wall_ms);
+/* max-age of a Cache-Control value; 0 for no-store and no-cache; -1: neither. */
+int64_t transfer_max_age_ms(const char *value, size_t len);
 /* https to another machine. */
 bool transfer_is_proxy_allowed(const char *url);
 

@@ -32,8 +32,10 @@ static int put_tokens(struct db *db, const struct exchange *x, struct fault *f)
 		"INSERT INTO tokens (client_id, provider, access_token, refresh_token, scope,"
 		" requested_scope,"
 		" google_subject, google_email, expires_at_ms, lifetime_ms, next_refresh_at_ms,"
-		" refresh_token_expires_at_ms, last_refreshed_at_ms, created_at_ms, updated_at_ms)"
-		" VALUES ($1, $13, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)"
+		" refresh_token_expires_at_ms, last_refreshed_at_ms, created_at_ms, updated_at_ms,"
+		" refresh_hash, refresh_prefix)"
+		" VALUES ($1, $13, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12, $14, "
+		"$15)"
 		" ON CONFLICT (client_id) DO UPDATE SET provider = excluded.provider,"
 		" access_token = excluded.access_token,"
 		" refresh_token = COALESCE(excluded.refresh_token, tokens.refresh_token),"
@@ -46,13 +48,17 @@ static int put_tokens(struct db *db, const struct exchange *x, struct fault *f)
 		" is_valid = 1, is_revoked = 0, refresh_failures = 0, retry_at_ms = NULL,"
 		" lease_owner = NULL, lease_until_ms = NULL, fence = tokens.fence + 1,"
 		" last_refreshed_at_ms = excluded.last_refreshed_at_ms,"
+		" refresh_hash = COALESCE(excluded.refresh_hash, tokens.refresh_hash),"
+		" refresh_prefix = COALESCE(excluded.refresh_prefix, tokens.refresh_prefix),"
+		" suspended_at_ms = NULL,"
 		" updated_at_ms = excluded.updated_at_ms",
 		NULL, f, db_int(x->grant.client_row), db_sealed(&t->access), db_sealed(&t->refresh),
 		db_text(t->scope), db_text(x->scope), db_text(subject[0] != '\0' ? subject : NULL),
 		db_text(email[0] != '\0' ? email : NULL), db_int(t->expires_at_ms),
 		db_int(t->lifetime_ms), db_int(t->next_refresh_at_ms),
 		db_int_or_null(t->refresh_expires_at_ms, t->refresh_expires_at_ms > 0),
-		db_int(clock_wall_ms()), db_text(x->grant.provider));
+		db_int(clock_wall_ms()), db_text(x->grant.provider), refresh_names_hash(&t->names),
+		refresh_names_prefix(&t->names));
 }
 
 static int use_up_tickets(struct db *db, const struct exchange *x, struct fault *f)

@@ -207,6 +207,7 @@ void grant_tokens_seal(const struct token_management *tm, int64_t client_row,
 	grant_seal(tm, "access_token", client_row, &r->access_token, &t->access);
 	if (secret_is_set(&r->refresh_token))
 		grant_seal(tm, "refresh_token", client_row, &r->refresh_token, &t->refresh);
+	refresh_names_of(&r->refresh_token, &t->names);
 }
 
 void grant_tokens_from(const struct token_management *tm, const struct provider *p,
@@ -264,12 +265,15 @@ int grant_store(struct db *db, const struct grant *g, int64_t fence, const struc
 		    " refresh_token_expires_at_ms = COALESCE($9, refresh_token_expires_at_ms),"
 		    " is_valid = 1, last_refreshed_at_ms = $10, refresh_failures = 0,"
 		    " retry_at_ms = NULL, lease_owner = NULL, lease_until_ms = NULL,"
-		    " updated_at_ms = $10" STILL_OURS,
+		    " refresh_hash = COALESCE($11, refresh_hash),"
+		    " refresh_prefix = COALESCE($12, refresh_prefix),"
+		    " suspended_at_ms = NULL, updated_at_ms = $10" STILL_OURS,
 		    &changed, f, db_int(g->client_row), db_int(fence), db_sealed(&t->access),
 		    db_sealed(&t->refresh), db_text(t->scope), db_int(t->expires_at_ms),
 		    db_int(t->lifetime_ms), db_int(t->next_refresh_at_ms),
 		    db_int_or_null(t->refresh_expires_at_ms, t->refresh_expires_at_ms > 0),
-		    db_int(now)) < 0)
+		    db_int(now), refresh_names_hash(&t->names),
+		    refresh_names_prefix(&t->names)) < 0)
 		return -1;
 	if (changed == 0)
 		return 1;
@@ -287,13 +291,16 @@ int grant_fail(struct db *db, const struct grant *g, int64_t fence, const struct
 	if (db_exec(db,
 		    "UPDATE tokens SET refresh_failures = refresh_failures + 1, retry_at_ms = $3,"
 		    " refresh_token = COALESCE($4, refresh_token),"
+		    " refresh_hash = COALESCE($8, refresh_hash),"
+		    " refresh_prefix = COALESCE($9, refresh_prefix),"
 		    " is_valid = CASE WHEN $5 = 1 THEN 0 ELSE is_valid END,"
 		    " next_refresh_at_ms = CASE WHEN $5 = 1 THEN NULL ELSE $7 END,"
 		    " lease_owner = NULL, lease_until_ms = NULL, updated_at_ms = $6" STILL_OURS,
 		    &changed, f, db_int(g->client_row), db_int(fence),
 		    db_int_or_null(why->retry_at_ms, !dead),
 		    why->refresh != NULL ? db_sealed(why->refresh) : db_null(), db_int(dead),
-		    db_int(clock_wall_ms()), db_int(why->next_refresh_at_ms)) < 0)
+		    db_int(clock_wall_ms()), db_int(why->next_refresh_at_ms),
+		    refresh_names_hash(why->names), refresh_names_prefix(why->names)) < 0)
 		return -1;
 	if (changed == 0)
 		return 1;

@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/secret.h"
 #include "token_management/provider_request.h"
+#include "token_management/refresh_names.h"
 #include "token_management/slots.h"
 #include "token_management/state.h"
 #include "token_management/token_response.h"
@@ -77,6 +78,7 @@ MUST_CHECK int grant_claim(
 
 struct grant_tokens {                  /* what a token response brings, sealed */
 	struct sealed access, refresh; /* refresh empty: the old one is kept */
+	struct refresh_names names;    /* of the refresh token */
 	char *scope;                   /* NULL: the old one is kept */
 	int64_t expires_at_ms, lifetime_ms, next_refresh_at_ms;
 	int64_t refresh_expires_at_ms; /* 0: not said */
@@ -102,6 +104,7 @@ struct grant_failure {
 	int64_t retry_at_ms, next_refresh_at_ms;
 	const struct sealed
 		*refresh; /* a new refresh token came all the same; NULL or empty: none */
+	const struct refresh_names *names; /* of it; never NULL */
 };
 /*
  * The lease ends; the connection is degraded, or needs reconnecting when the grant is dead. One

@@ -7,22 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "core/limits.h"
-
-/* `aud` is one string or an array of them (RFC 7519 section 4.1.3). */
-static bool is_audience(const json_t *payload, const char *client_id)
-{
-	const json_t *aud = json_member(payload, "aud"), *one;
-	size_t i;
-
-	if (json_is_string(aud))
-		return strcmp(json_string_value(aud), client_id) == 0;
-	json_array_foreach(aud, i, one)
-	{
-		if (json_is_string(one) && strcmp(json_string_value(one), client_id) == 0)
-			return true;
-	}
-	return false;
-}
+#include "jose/jose.h"
 
 static void copy_claim(const json_t *payload, const char *key, char *to, size_t size)
 {
@@ -64,7 +49,7 @@ int id_token_read(const struct secret *jwt, const char *issuer, const char *alia
 	iss = json_text(payload, "iss");
 	if (iss == NULL || !(text_equal(iss, issuer) || (alias != NULL && strcmp(iss, alias) == 0)))
 		return 1;
-	if (!is_audience(payload, client_id))
+	if (!claim_has_audience(payload, client_id))
 		return 1;
 	copy_claim(payload, "sub", ret->subject, sizeof(ret->subject));
 	copy_claim(payload, "email", ret->email, sizeof(ret->email));

@@ -56,14 +56,16 @@ static int put_tokens(struct db *db, const struct import_batch *b, const struct 
 {
 	AUTO(secret_drop) struct secret plain = secret_from(l->refresh_token, l->refresh_token_len);
 	AUTO(sealed_drop) struct sealed sealed = {0};
+	struct refresh_names names;
 	int64_t now = clock_wall_ms();
 	const char *asked = provider_find(b->tm, l->provider)->required_scopes;
 
 	grant_seal(b->tm, "refresh_token", client_row, &plain, &sealed);
+	refresh_names_of(&plain, &names);
 	return db_exec(db,
 		"INSERT INTO tokens (client_id, provider, refresh_token, scope, requested_scope,"
-		" next_refresh_at_ms, created_at_ms, updated_at_ms)"
-		" VALUES ($1, $8, $2, $3, $4, $5, $6, $7)"
+		" next_refresh_at_ms, created_at_ms, updated_at_ms, refresh_hash, refresh_prefix)"
+		" VALUES ($1, $8, $2, $3, $4, $5, $6, $7, $9, $10)"
 		" ON CONFLICT (client_id) DO UPDATE SET provider = excluded.provider,"
 		" access_token = NULL,"
 		" refresh_token = excluded.refresh_token, token_type = 'Bearer',"
@@ -73,10 +75,13 @@ static int put_tokens(struct db *db, const struct import_batch *b, const struct 
 		" refresh_token_expires_at_ms = NULL, is_valid = 1, is_revoked = 0,"
 		" refresh_failures = 0, retry_at_ms = NULL, lease_owner = NULL,"
 		" lease_until_ms = NULL, fence = tokens.fence + 1, last_refreshed_at_ms = NULL,"
+		" refresh_hash = excluded.refresh_hash, refresh_prefix = excluded.refresh_prefix,"
+		" suspended_at_ms = NULL,"
 		" updated_at_ms = excluded.updated_at_ms",
 		NULL, f, db_int(client_row), db_sealed(&sealed), db_text(l->scope), db_text(asked),
 		db_int(due_at_ms), db_int(l->granted_at_ms > 0 ? l->granted_at_ms : now),
-		db_int(now), db_text(l->provider));
+		db_int(now), db_text(l->provider), refresh_names_hash(&names),
+		refresh_names_prefix(&names));
 }
 
 static int remember(struct db *db, const struct import_line *l, int64_t client_row, struct fault *f)

@@ -7,8 +7,10 @@
 
 #include "base/rand.h"
 #include "core/limits.h"
+#include "token_management/google_keys.h"
 #include "token_management/keys.h"
 #include "token_management/providers.h"
+#include "token_management/security_events.h"
 #include "token_management/slots.h"
 #include "token_management/token_management.h"
 #include "token_management/work.h"
@@ -26,12 +28,14 @@ struct token_management {
 	struct key_table keys;
 	struct work_list work;
 	struct commit_queue commits;
+	struct google_keys google_keys;
 	_Atomic bool database_fails; /* said already; debug until it works again */
 	/* Only token_management_follow touches these: */
 	bool revokes_resumed; /* likewise */
 	int64_t changes_cursor;
 	uint32_t vault_key; /* that sealed when it looked last */
 	bool vault_fails;
+	struct security_sweep security_sweep;
 };
 
 /* Kinds of the change feed. ref: the branch id; for keys the key's id. */

@@ -89,6 +89,7 @@ static int fail_body(struct db *db, void *arg, struct fault *f)
 		.next_refresh_at_ms =
 			due_after_failure(r->work.tm->settings, &r->grant, r->failing.wait_ms),
 		.refresh = &r->sealed.refresh,
+		.names = &r->sealed.names,
 	};
 
 	return grant_fail(db, &r->grant, r->fence, &why, f);
@@ -147,6 +148,7 @@ static void record_failure(struct refresh *r)
 	if (secret_is_set(&r->response.refresh_token))
 		grant_seal(tm, "refresh_token", r->grant.client_row, &r->response.refresh_token,
 			&r->sealed.refresh);
+	refresh_names_of(&r->response.refresh_token, &r->sealed.names);
 	snprintf(r->failing.reason, sizeof(r->failing.reason), "%s", r->response.reason);
 	log_failure(r, r->failing.wait_ms);
 	work_transact(&r->work, fail_body, r, step_failed);

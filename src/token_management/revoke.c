@@ -147,7 +147,8 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 	/* A new consent has moved the state, and stays. */
 	if (db_exec(db,
 		    "UPDATE tokens SET access_token = NULL, refresh_token = NULL, is_valid = 0,"
-		    " is_revoked = 1, expires_at_ms = NULL, updated_at_ms = $2"
+		    " is_revoked = 1, expires_at_ms = NULL, updated_at_ms = $2,"
+		    " refresh_hash = NULL, refresh_prefix = NULL"
 		    " WHERE client_id = $1"
 		    " AND (SELECT status FROM clients WHERE id = $1) = 'revoking'",
 		    &changed, f, db_int(x->grant.client_row), db_int(clock_wall_ms())) < 0)

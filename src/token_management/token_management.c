@@ -55,6 +55,7 @@ static void free_all(struct token_management *tm)
 	keys_done(&tm->keys);
 	commit_queue_done(&tm->commits);
 	providers_done(tm);
+	google_keys_done(&tm->google_keys);
 	work_list_done(&tm->work);
 	mem_free(tm);
 }
@@ -77,6 +78,7 @@ int token_management_new(
 	keys_init(&tm->keys);
 	work_list_init(&tm->work);
 	commit_queue_init(&tm->commits);
+	google_keys_init(&tm->google_keys);
 	if (start(tm, f) < 0) {
 		free_all(tm);
 		return -1;
@@ -146,6 +148,8 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 		tm->revokes_resumed = true;
 	}
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
+		return -1;
+	if (tm->net != NULL && security_sweep(tm, f) < 0)
 		return -1;
 	return keys_write_back(tm, f);
 }

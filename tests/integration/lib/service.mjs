@@ -233,6 +233,7 @@ export class Simulator {
 			GOOGLE_LOCATIONS_URL: this.url,
 			GOOGLE_REVIEWS_URL: this.url,
 			GOOGLE_NOTIFICATIONS_URL: this.url,
+			GOOGLE_JWKS_URL: `${this.url}/oauth2/v3/certs`,
 		};
 	}
 

@@ -55,9 +55,43 @@ static void what_is_neither_is_none(void **state)
 	assert_int_equal(transfer_retry_after_ms("1\0002", 3, NOW_MS), -1);
 }
 
+static int64_t fresh_ms(const char *value)
+{
+	return transfer_max_age_ms(value, strlen(value));
+}
+
+static void max_age_is_found_among_directives(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		fresh_ms(" public, max-age=19845, must-revalidate, no-transform\r\n"), 19845000);
+	assert_int_equal(fresh_ms("Max-Age=0"), 0);
+	assert_int_equal(fresh_ms("max-age=99999999999999999999"), INT64_C(31536000000));
+}
+
+static void what_may_not_be_kept_is_not(void **state)
+{
+	(void)state;
+	assert_int_equal(fresh_ms("max-age=600, no-store"), 0);
+	assert_int_equal(fresh_ms("No-Cache"), 0);
+}
+
+static void no_max_age_is_none(void **state)
+{
+	static const char *const values[] = {
+		"", "public", "max-age", "max-age=", "max-age=-1", "max-age=1x", "s-maxage=7"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		assert_int_equal(fresh_ms(values[i]), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(max_age_is_found_among_directives),
+		cmocka_unit_test(what_may_not_be_kept_is_not),
+		cmocka_unit_test(no_max_age_is_none),
 		cmocka_unit_test(seconds_are_read),
 		cmocka_unit_test(all_three_date_forms_are_read),
 		cmocka_unit_test(a_date_in_the_past_means_now),

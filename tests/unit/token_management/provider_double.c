@@ -157,6 +157,18 @@ void provider_answers_later(struct ask *a, long status, int64_t retry_after_ms)
 	answer(a, &reply);
 }
 
+void provider_answers_fresh(struct ask *a, const char *body, int64_t fresh_ms)
+{
+	struct net_reply reply = {.result = NET_ANSWERED,
+		.status = 200,
+		.body = BUF_INIT_WIPED(LIMIT_TOKEN_RESPONSE_BYTES),
+		.retry_after_ms = -1,
+		.fresh_ms = fresh_ms};
+
+	buf_add_text(&reply.body, body);
+	answer(a, &reply);
+}
+
 void provider_fails(struct ask *a, enum net_result result)
 {
 	struct net_reply reply = {.result = result, .retry_after_ms = -1};

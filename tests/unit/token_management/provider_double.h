@@ -26,6 +26,8 @@ unsigned provider_count(void);
 char *ask_field(const struct ask *a, const char *name);
 
 void provider_answers(struct ask *a, long status, const char *body);
+/* 200, to be kept for that long (-1: it does not say). */
+void provider_answers_fresh(struct ask *a, const char *body, int64_t fresh_ms);
 void provider_answers_later(struct ask *a, long status, int64_t retry_after_ms);
 void provider_fails(struct ask *a, enum net_result result);
 void provider_reset(void);

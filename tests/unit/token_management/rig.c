@@ -59,6 +59,7 @@ static void make_settings(struct rig *r)
 		.google_auth_url = "https://accounts.test/auth?hl=en",
 		.google_token_url = "https://oauth2.test/token",
 		.google_revoke_url = "https://oauth2.test/revoke",
+		.google_jwks_url = "https://keys.test/certs",
 		.token_refresh_margin_ms = 300000,
 		.token_refresh_lease_ms = 30000,
 		.token_background_refresh = true,

@@ -201,7 +201,7 @@ static void states_move_only_along_their_table(void **state)
 		[STATE_PENDING] = "connected needs_reconnect",
 		[STATE_CONNECTED] = "pending degraded needs_reconnect revoking revoked",
 		[STATE_DEGRADED] = "pending connected needs_reconnect revoking revoked",
-		[STATE_NEEDS_RECONNECT] = "pending connected revoking revoked",
+		[STATE_NEEDS_RECONNECT] = "pending connected degraded revoking revoked",
 		[STATE_REVOKING] = "connected revoked",
 		[STATE_REVOKED] = "pending connected",
 	};
