@@ -282,20 +282,16 @@ static void the_outage_of_one_provider_slows_no_other(void **state)
 			     "provider=\"plain\"}") > 0);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			a_record_that_is_not_sound_stops_the_start_with_place_value_and_cure,
-			rig_up, rig_down),
-		cmocka_unit_test_setup_teardown(
-			two_records_may_not_share_a_name_or_an_issuer, rig_up, rig_down),
-		cmocka_unit_test_setup_teardown(
-			metadata_of_another_issuer_is_not_believed, rig_up, rig_down),
-		cmocka_unit_test_setup_teardown(
-			metadata_is_read_again_when_the_provider_does_not_answer, rig_up, rig_down),
-		cmocka_unit_test_setup_teardown(
-			the_outage_of_one_provider_slows_no_other, rig_up, rig_down),
+		TEST(a_record_that_is_not_sound_stops_the_start_with_place_value_and_cure),
+		TEST(two_records_may_not_share_a_name_or_an_issuer),
+		TEST(metadata_of_another_issuer_is_not_believed),
+		TEST(metadata_is_read_again_when_the_provider_does_not_answer),
+		TEST(the_outage_of_one_provider_slows_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
