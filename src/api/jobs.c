@@ -26,6 +26,7 @@ static int fetch_reviews(struct request *req, struct fault *f)
 		return -1;
 	in.mode = read_mode(req, body);
 	in.actor = request_actor(req).name;
+	in.remote = request_actor(req).remote;
 	if (job_source(req, body, &in, f) < 0)
 		return -1;
 	started = jobs_start(request_reviews(req), &in, id, f);
@@ -75,8 +76,9 @@ static int list_jobs(struct request *req, struct fault *f)
 static int cancel_job(struct request *req, struct fault *f)
 {
 	const char *id = request_param(req, "id");
+	const struct actor who = request_actor(req);
 
-	if (job_check(req, id, f) < 0 || jobs_cancel(request_reviews(req), id, f) < 0)
+	if (job_check(req, id, f) < 0 || jobs_cancel(request_reviews(req), id, &who, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);
 	req->answer.status = 202;
@@ -96,6 +98,7 @@ static int open_session(struct request *req, struct fault *f)
 	if (request_json(req, &body, f) < 0)
 		return -1;
 	in.actor = request_actor(req).name;
+	in.remote = request_actor(req).remote;
 	if (job_source(req, body, &in, f) < 0)
 		return -1;
 	opened = sessions_open(request_reviews(req), &in, id, f);

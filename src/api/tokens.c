@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "token_management/token_management_audit.h"
 
 #define NOT_FOUND "Client not found or inactive"
 #define MIN_TTL_MAX_SEC 86400
@@ -82,9 +83,23 @@ static void write_token(struct request *req, const struct token_view *view, cons
 	buf_add_char(body, '}');
 }
 
+struct handing { /* out, from memory */
+	struct request *req;
+	int64_t client_row;
+};
+
 static void copy_token(void *arg, const struct token_view *view)
 {
-	write_token(arg, view, "Token retrieved successfully");
+	struct handing *h = arg;
+
+	h->client_row = view->client_row;
+	write_token(h->req, view, "Token retrieved successfully");
+}
+
+static void note_read(struct request *req, int64_t client_row)
+{
+	tokens_note_read(
+		request_tokens(req), req->has_key ? &req->key : NULL, client_row, req->remote);
 }
 
 /* ---- when there is none ---- */
@@ -135,6 +150,7 @@ static void answer_result(struct request *req, const struct token_result *result
 	switch (result->outcome) {
 	case TOKEN_READY:
 		write_token(req, result->view, message);
+		note_read(req, result->view->client_row);
 		break;
 	case TOKEN_UNKNOWN:
 		say_unknown(req, branch_id);
@@ -163,6 +179,7 @@ static void on_read(void *arg, const struct token_result *result)
 static int get_token(struct request *req, struct fault *f)
 {
 	const char *branch_id = request_param(req, "branch_id");
+	struct handing handing = {.req = req};
 	int64_t min_ttl_ms = 0;
 
 	if (req->n_query > 0) {
@@ -174,9 +191,11 @@ static int get_token(struct request *req, struct fault *f)
 		say_unknown(req, branch_id);
 		return 0;
 	}
-	if (tokens_read(
-		    request_tokens(req), branch_id, strlen(branch_id), min_ttl_ms, copy_token, req))
+	if (tokens_read(request_tokens(req), branch_id, strlen(branch_id), min_ttl_ms, copy_token,
+		    &handing)) {
+		note_read(req, handing.client_row);
 		return 0;
+	}
 	tokens_obtain(request_tokens(req), branch_id, min_ttl_ms, false, on_read, req);
 	return REQUEST_PENDING;
 }
@@ -194,6 +213,15 @@ static void on_refreshed(void *arg, const struct token_result *result)
 	request_finish(req);
 }
 
+static int note_refresh(struct request *req, const struct client *c, struct fault *f)
+{
+	const struct actor who = request_actor(req);
+	char detail[48];
+
+	snprintf(detail, sizeof(detail), "{\"client\":%lld}", (long long)c->id);
+	return audit_note(request_tokens(req), &who, "token.refresh", c->branch_id, detail, f);
+}
+
 static int refresh_token(struct request *req, struct fault *f)
 {
 	AUTO(json_drop) json_t *body = NULL;
@@ -203,7 +231,7 @@ static int refresh_token(struct request *req, struct fault *f)
 		return -1;
 	const int64_t id = request_field_int(req, body, "client_id", 1, INT64_MAX, true, 0);
 	if (request_check(req, f) < 0 || clients_get(request_tokens(req), id, &c, f) < 0 ||
-		request_sees(req, c.branch_id, NOT_FOUND, f) < 0)
+		request_sees(req, c.branch_id, NOT_FOUND, f) < 0 || note_refresh(req, &c, f) < 0)
 		return -1;
 	/* c goes when this returns: tokens_obtain keeps what it needs. */
 	tokens_obtain(request_tokens(req), c.branch_id, 0, true, on_refreshed, req);

@@ -153,6 +153,26 @@ static int check_webhook(const struct setting_given *given, struct fault *f)
 	return both_or_neither(given, "WEBHOOK_URL", "WEBHOOK_SECRET", f);
 }
 
+static int read_read_audit(struct settings *s, struct fault *f)
+{
+	const char *text = s->token_read_audit;
+
+	if (text_equal(text, "off"))
+		s->token_read_sample = -1;
+	else if (text_equal(text, "count"))
+		s->token_read_sample = 0;
+	else if (text_equal(text, "all"))
+		s->token_read_sample = 1;
+	else if (!text_starts(text, "sample:") ||
+		 text_parse_int(text + strlen("sample:"), &s->token_read_sample) != 0 ||
+		 s->token_read_sample < 1)
+		return fault_input(f, "TOKEN_READ_AUDIT",
+			"TOKEN_READ_AUDIT=%.16s must be off, count, all or sample:N with N from 1 "
+			"on; try count",
+			text);
+	return 0;
+}
+
 static void point_at_simulator(struct settings *s, const struct setting_given *given)
 {
 	for (size_t i = 0; i < settings_table_len; i++) {
@@ -181,7 +201,7 @@ int settings_relate(struct settings *s, const struct setting_given *given, struc
 		add_password(s, f) < 0 || check_backoff(s, f) < 0 ||
 		both_or_neither(given, "TLS_CERT", "TLS_KEY", f) < 0 ||
 		both_or_neither(given, "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", f) < 0 ||
-		check_webhook(given, f) < 0)
+		check_webhook(given, f) < 0 || read_read_audit(s, f) < 0)
 		return -1;
 	if (!is_given(given, "API_WORKERS"))
 		s->api_workers = usable_cores();

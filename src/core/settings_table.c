@@ -107,6 +107,8 @@ const struct setting settings_table[] = {
 	{tokens, "CONNECT_WRONG_ACCOUNT", NUMBER(SETTING_CHOICE, connect_wrong_account, 0, 0), .fallback = "warn",
 		.choices = wrong_account,
 		.meaning = "What happens when another account consents than the branch's workspace_email. warn: it is connected, and the page, the connection and the audit say so. refuse: nothing is stored."},
+	{tokens, "TOKEN_READ_AUDIT", TEXT(token_read_audit, 16), .fallback = "count",
+		.meaning = "What the audit keeps of tokens handed out: off; count, by key and branch, a row a minute; sample:N, each Nth with its time and address; all."},
 
 	{reviews, "REVIEW_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_sync_interval_ms, 0, 2592000),
 		.unit = "seconds", .fallback = "3600", .meaning = "Quick pass per location, jittered; 0: only on request."},

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "store/store.h"
 #include "token_management/token_management.h"
+#include "token_management/token_management_audit.h"
 
 struct starting {
 	struct review_fetcher *rf;
@@ -63,6 +64,26 @@ static int open_walks(struct db *db, const struct starting *s, int64_t now_ms, s
 	return db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1));
 }
 
+static void write_detail(const char *id, const char *mode, struct buf *ret)
+{
+	struct json_out o = JSON_OUT(ret);
+
+	json_open(&o, '{');
+	json_add_text(&o, "job", id);
+	if (mode != NULL)
+		json_add_text(&o, "mode", mode);
+	json_close(&o, '}');
+}
+
+static int audit_start(struct db *db, const struct starting *s, struct fault *f)
+{
+	AUTO(buf_drop) struct buf detail = BUF_INIT(256);
+	const struct actor who = {.name = s->in->actor, .remote = s->in->remote};
+
+	write_detail(s->id, s->in->mode, &detail);
+	return audit_write(db, &who, "job.started", s->in->branch_id, buf_text(&detail), f);
+}
+
 static int start_body(struct db *db, void *arg, struct fault *f)
 {
 	static const char job_sql[] =
@@ -90,9 +111,9 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	if (s->joined)
 		return 0;
-	if (open_walks(db, s, now_ms, f) < 0)
+	if (open_walks(db, s, now_ms, f) < 0 || job_tell(db, s->id, f) < 0)
 		return -1;
-	return job_tell(db, s->id, f);
+	return in->actor != NULL ? audit_start(db, s, f) : 0;
 }
 
 /* A branch that cannot get a token would only make a job that fails. */
@@ -216,6 +237,7 @@ static int read_job(void *arg, const struct db_value *cols, size_t n_cols, struc
 
 struct asking {
 	const char *id;
+	const struct actor *who;
 	struct reading r;
 };
 
@@ -236,6 +258,19 @@ int jobs_branch(struct review_fetcher *rf, const char *id, struct buf *ret, stru
 	return a.r.found ? 0 : missing(id, f);
 }
 
+static int audit_cancel(struct db *db, struct asking *a, struct fault *f)
+{
+	AUTO(buf_drop) struct buf detail = BUF_INIT(256), branch = BUF_INIT(LIMIT_BRANCH_ID_BYTES);
+
+	a->r.branch = &branch;
+	write_detail(a->id, NULL, &detail);
+	if (read_body(db, a, f) < 0)
+		return -1;
+	a->r.branch = NULL;
+	return audit_write(db, a->who, "job.cancelled", branch.len > 0 ? buf_text(&branch) : NULL,
+		buf_text(&detail), f);
+}
+
 /* What nobody runs ends at once; what runs is asked to. */
 static int cancel_body(struct db *db, void *arg, struct fault *f)
 {
@@ -251,8 +286,10 @@ static int cancel_body(struct db *db, void *arg, struct fault *f)
 	if (db_exec(db, queued_sql, &queued, f, db_text(a->id), db_int(clock_wall_ms())) < 0 ||
 		db_exec(db, live_sql, &live, f, db_text(a->id)) < 0)
 		return -1;
+	if (queued && job_tell(db, a->id, f) < 0)
+		return -1;
 	if (queued || live)
-		return queued ? job_tell(db, a->id, f) : 0;
+		return audit_cancel(db, a, f);
 	if (read_body(db, a, f) < 0)
 		return -1;
 	if (!a->r.found)
@@ -260,9 +297,9 @@ static int cancel_body(struct db *db, void *arg, struct fault *f)
 	return fault_raise(f, FAULT_CONFLICT, "the job has ended already: it is %s", a->r.status);
 }
 
-int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f)
+int jobs_cancel(struct review_fetcher *rf, const char *id, const struct actor *who, struct fault *f)
 {
-	struct asking a = {.id = id};
+	struct asking a = {.id = id, .who = who};
 	struct job *j;
 
 	if (store_transact(rf->parts.store, cancel_body, &a, f) < 0)

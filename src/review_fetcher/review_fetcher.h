@@ -15,6 +15,7 @@
 #include "core/scheduler.h"
 #include "core/settings.h"
 
+struct actor;
 struct net;
 struct store;
 struct token_management;
@@ -42,7 +43,8 @@ struct job_input {
 	const char *branch_id;      /* either this … */
 	struct secret access_token; /* … or this (moved; memory only) */
 	const char *mode;           /* "quick" or "full" */
-	const char *actor;
+	const char *actor;  /* for the audit; NULL: nobody asked for it */
+	const char *remote; /* the actor's address, or NULL */
 	/* Leaves locations alone that could not be read before, until their time has come. A quick
 	 * job always does. */
 	bool is_patient;
@@ -62,7 +64,8 @@ MUST_CHECK int jobs_write(
 MUST_CHECK int jobs_branch(
 	struct review_fetcher *rf, const char *id, struct buf *ret, struct fault *f);
 /* Asks a job to end after its current page. FAULT_MISSING; FAULT_CONFLICT: it has ended. */
-MUST_CHECK int jobs_cancel(struct review_fetcher *rf, const char *id, struct fault *f);
+MUST_CHECK int jobs_cancel(
+	struct review_fetcher *rf, const char *id, const struct actor *who, struct fault *f);
 /* How many jobs have not ended. */
 MUST_CHECK int jobs_count(struct review_fetcher *rf, int64_t *ret, struct fault *f);
 

@@ -16,7 +16,7 @@
 
 struct session {
 	struct secret access_token;
-	char *branch_id, *actor;
+	char *branch_id, *actor, *remote;
 	int64_t expires_ms; /* monotonic */
 };
 
@@ -27,6 +27,7 @@ static void session_free(struct session *s)
 	secret_drop(&s->access_token);
 	mem_free(s->branch_id);
 	mem_free(s->actor);
+	mem_free(s->remote);
 	mem_free(s);
 }
 
@@ -85,7 +86,8 @@ int sessions_open(struct review_fetcher *rf, struct job_input *moved,
 
 	s->access_token = secret_take(&moved->access_token);
 	s->branch_id = moved->branch_id ? mem_text(moved->branch_id) : NULL;
-	s->actor = mem_text(moved->actor ? moved->actor : "");
+	s->actor = moved->actor ? mem_text(moved->actor) : NULL;
+	s->remote = moved->remote ? mem_text(moved->remote) : NULL;
 	s->expires_ms = clock_mono_ms() + SESSION_MS;
 	rand_text(SESSION_ID_BYTES, ret_id);
 	pthread_mutex_lock(&rf->lock);
@@ -119,6 +121,7 @@ int sessions_start_job(
 			"this stream session has expired, was used already, or never was");
 	input.branch_id = s->branch_id;
 	input.actor = s->actor;
+	input.remote = s->remote;
 	input.access_token = secret_take(&s->access_token);
 	started = jobs_start(rf, &input, ret_id, f);
 	secret_drop(&input.access_token);

@@ -10,6 +10,7 @@
 #include "token_management/google_keys.h"
 #include "token_management/keys.h"
 #include "token_management/providers.h"
+#include "token_management/reads.h"
 #include "token_management/security_events.h"
 #include "token_management/slots.h"
 #include "token_management/token_management.h"
@@ -26,6 +27,7 @@ struct token_management {
 	struct provider_table providers;
 	struct slot_table slots;
 	struct key_table keys;
+	struct read_ledger reads;
 	struct work_list work;
 	struct commit_queue commits;
 	struct google_keys google_keys;

@@ -53,6 +53,7 @@ static void free_all(struct token_management *tm)
 {
 	slots_done(&tm->slots);
 	keys_done(&tm->keys);
+	reads_done(&tm->reads);
 	commit_queue_done(&tm->commits);
 	providers_done(tm);
 	google_keys_done(&tm->google_keys);
@@ -76,6 +77,7 @@ int token_management_new(
 	rand_uuid4(tm->instance);
 	slots_init(&tm->slots);
 	keys_init(&tm->keys);
+	reads_init(&tm->reads);
 	work_list_init(&tm->work);
 	commit_queue_init(&tm->commits);
 	google_keys_init(&tm->google_keys);
@@ -87,6 +89,17 @@ int token_management_new(
 	return 0;
 }
 
+/* Told when it begins to fail, not each time. */
+static void write_reads(struct token_management *tm, bool all)
+{
+	struct fault f;
+	const bool fails = reads_write_back(tm, all, &f) < 0;
+
+	if (fails && !tm->reads.is_failing)
+		log_event(LOG_ERROR, "audit.reads_not_written", F_FAULT(&f));
+	tm->reads.is_failing = fails;
+}
+
 void token_management_free(struct token_management *tm)
 {
 	if (tm == NULL)
@@ -96,6 +109,7 @@ void token_management_free(struct token_management *tm)
 	while (tm->work.first != NULL)
 		pthread_cond_wait(&tm->work.changed, &tm->work.lock);
 	pthread_mutex_unlock(&tm->work.lock);
+	write_reads(tm, true);
 	free_all(tm);
 }
 
@@ -149,6 +163,7 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 	}
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
 		return -1;
+	write_reads(tm, false);
 	if (tm->net != NULL && security_sweep(tm, f) < 0)
 		return -1;
 	return keys_write_back(tm, f);

@@ -457,12 +457,12 @@ static void a_cancelled_job_ends_even_while_it_waits(void **state)
 		(void)world_step();
 	assert_status_holds(job, "\"status\":\"waiting\"");
 	int64_t began = world.mono_ms;
-	assert_int_equal(jobs_cancel(world.rf, job, &f), 0);
+	assert_int_equal(jobs_cancel(world.rf, job, NULL, &f), 0);
 	assert_string_equal(world_run(job), "cancelled");
 	assert_int_equal(world.mono_ms, began);
-	assert_int_equal(jobs_cancel(world.rf, job, &f), -1);
+	assert_int_equal(jobs_cancel(world.rf, job, NULL, &f), -1);
 	assert_int_equal(f.kind, FAULT_CONFLICT);
-	assert_int_equal(jobs_cancel(world.rf, "none", &f), -1);
+	assert_int_equal(jobs_cancel(world.rf, "none", NULL, &f), -1);
 	assert_int_equal(f.kind, FAULT_MISSING);
 	assert_string_equal(f.text, "Job none not found");
 }
@@ -475,7 +475,7 @@ static void a_job_cancelled_before_a_restart_stays_cancelled(void **state)
 	(void)state;
 	for (int i = 0; i < 20; i++)
 		(void)world_step();
-	assert_int_equal(jobs_cancel(world.rf, job, &f), 0);
+	assert_int_equal(jobs_cancel(world.rf, job, NULL, &f), 0);
 	world_kill();
 	world_begin();
 	assert_string_equal(world_run(job), "cancelled");
