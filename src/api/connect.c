@@ -228,6 +228,7 @@ static int finish_login(struct request *req, struct fault *f)
 		.iss = request_query(req, "iss"),
 		.browser = request_cookie(req, FLOW_COOKIE),
 		.arrived = request_param(req, "provider"),
+		.remote = req->remote,
 	};
 
 	const int shown = show_again(req, f);

@@ -43,8 +43,8 @@ struct job_input {
 	const char *branch_id;      /* either this … */
 	struct secret access_token; /* … or this (moved; memory only) */
 	const char *mode;           /* "quick" or "full" */
-	const char *actor;  /* for the audit; NULL: nobody asked for it */
-	const char *remote; /* the actor's address, or NULL */
+	const char *actor;          /* for the audit; NULL: nobody asked for it */
+	const char *remote;         /* the actor's address, or NULL */
 	/* Leaves locations alone that could not be read before, until their time has come. A quick
 	 * job always does. */
 	bool is_patient;

@@ -17,6 +17,9 @@ struct exchange {
 	connect_done_fn *done;
 	void *arg;
 	const struct connect_reply *reply; /* until the state is spent */
+	/* The browser, for the audit; what began the flow is in its own row. */
+	struct actor who;
+	char remote[64];
 	char state[CONNECT_TEXT_SIZE];
 	uint8_t state_hash[HASH_BLAKE2B_SIZE], browser_hash[HASH_BLAKE2B_SIZE];
 	/* the flow, as begun */
@@ -46,9 +49,6 @@ struct exchange {
 	int64_t expires_at_ms;
 	struct fault fault;
 };
-
-/* What a browser does in a flow; the flow's own audit rows say who began it. */
-extern const struct actor connect_browser;
 
 /* The end: counted, logged, told; frees it. */
 void connect_end(struct exchange *x, enum connect_outcome outcome);

@@ -47,8 +47,6 @@ static struct {
 	[CONNECT_FAILED] = CONNECTS("failed"),
 };
 
-const struct actor connect_browser = {.name = "browser"};
-
 /* ---- ending ---- */
 
 void connect_forget_flow(struct exchange *x)
@@ -188,7 +186,7 @@ static int note_body(struct db *db, void *arg, struct fault *f)
 	write_detail(n, &detail);
 	if (connect_note_end(db, n->x, n->outcome, f) < 0)
 		return -1;
-	return audit_write(db, &connect_browser, audit_name(n->outcome), n->x->grant.branch_id,
+	return audit_write(db, &n->x->who, audit_name(n->outcome), n->x->grant.branch_id,
 		buf_text(&detail), f);
 }
 
@@ -337,6 +335,9 @@ void connect_finish(struct token_management *tm, const struct connect_reply *rep
 	x->done = done;
 	x->arg = arg;
 	x->reply = reply;
+	snprintf(x->remote, sizeof(x->remote), "%s", reply->remote != NULL ? reply->remote : "");
+	x->who = (struct actor){
+		.name = "browser", .remote = x->remote[0] != '\0' ? x->remote : NULL};
 	if (!connect_is_ours(reply->state)) {
 		connect_end(x, CONNECT_BAD_STATE);
 		return;

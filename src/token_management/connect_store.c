@@ -114,14 +114,14 @@ static int note_wrong_account(
 	json_add_text(&o, "expected", x->grant.workspace_email);
 	json_close(&o, '}');
 	return audit_write(
-		db, &connect_browser, "connection.wrong_account", branch_id, buf_text(&detail), f);
+		db, &x->who, "connection.wrong_account", branch_id, buf_text(&detail), f);
 }
 
 static int put_connection(
 	struct db *db, const struct exchange *x, const struct grant *now, struct fault *f)
 {
 	struct state_change move = {
-		.client_row = now->client_row, .to = STATE_CONNECTED, .who = &connect_browser};
+		.client_row = now->client_row, .to = STATE_CONNECTED, .who = &x->who};
 	int moved;
 
 	if (put_tokens(db, x, f) < 0 || use_up_tickets(db, x, f) < 0 ||
@@ -130,8 +130,8 @@ static int put_connection(
 	moved = state_move(db, &move, f);
 	if (moved < 0)
 		return -1;
-	if (moved == STATE_WAS_THERE && audit_write(db, &connect_browser, "connection.renewed",
-						now->branch_id, NULL, f) < 0)
+	if (moved == STATE_WAS_THERE &&
+		audit_write(db, &x->who, "connection.renewed", now->branch_id, NULL, f) < 0)
 		return -1;
 	if (x->is_wrong_account && note_wrong_account(db, x, now->branch_id, f) < 0)
 		return -1;

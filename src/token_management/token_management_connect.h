@@ -82,6 +82,7 @@ struct connect_reply { /* what the provider sent to the callback; each may be NU
 	const char *state, *code, *error, *iss;
 	const char *browser; /* cookie */
 	const char *arrived; /* the provider whose callback it came to; NULL: that of all */
+	const char *remote;  /* the browser's address, for the audit */
 };
 enum connect_outcome {
 	CONNECT_DONE,    /* connected */

@@ -6,8 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CookieJar, decide, eventually, send, startService } from './lib/service.mjs';
-import { startSimulator } from './lib/simulator.mjs';
+import { CookieJar, decide, eventually, send, startService, startSimulator } from './lib/service.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const WORLD = ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'];
@@ -36,8 +35,8 @@ async function rows({ service, key }, query = {}) {
 function mutatingRoutes() {
 	const folder = path.join(root, 'src/api');
 	return fs.readdirSync(folder).filter((name) => name.endsWith('.c'))
-		.flatMap((name) => [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/\{\s*"(POST|PUT|PATCH|DELETE)",\s*"([^"]+)"/g)])
-		.map(([, method, where]) => `${method} ${where}`);
+		.flatMap((name) => [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/\{\s*"(POST|PUT|PATCH|DELETE)",\s*(?:"([^"]+)"|(\w+))/g)])
+		.map(([, method, where, macro]) => `${method} ${where ?? macro}`);
 }
 
 // How each of them is used with success, and the action that it must leave. A route without a row here fails the
@@ -64,6 +63,25 @@ const ACTS = {
 		const jar = new CookieJar();
 		const pressed = await send('POST', it.service.local(json.url), { jar, form: {} });
 		assert.ok([303, 307].includes(pressed.status), `${pressed.status} ${pressed.text}`);
+	}],
+	'POST CALLBACK_PATH': ['connect.started', async (it) => {
+		const { client_id } = await it.service.register({ key: it.key, branch_id: 'again' });
+		const { json } = await it.ask('POST', `/token-management/clients/${client_id}/connect-link`, {});
+		const jar = new CookieJar();
+		const headers = { accept: 'text/html' };
+		const { headers: { location } } = await send('POST', it.service.local(json.url), { jar, form: {}, headers });
+		await send('GET', it.service.local(await decide(location, { allow: false })), { jar, headers });
+		const before = Math.max(...(await rows(it)).map((row) => row.id));
+		const again = await send('POST', `${it.service.url}/token-management/auth/callback`, { jar, form: {}, headers });
+		assert.ok([303, 307].includes(again.status), `${again.status} ${again.text}`);
+		assert.ok((await rows(it, { action: 'connect.started' }))[0].id > before);
+	}],
+	'POST /token-management/import': ['client.imported', async (it) => {
+		const { tokens } = await it.google.control('POST', '/tokens', { op: 'mint', client_id: 'demo-app.apps.googleusercontent.com', count: 1 });
+		return it.ask('POST', '/token-management/import', {
+			client_id: 'demo-app.apps.googleusercontent.com', client_secret: 'demo-app-secret', branch_id: 'brought', workspace_email: 'brought@example.com',
+			workspace_name: 'Brought', redirect_uri: `${it.service.url}/token-management/auth/callback`, refresh_token: tokens[0].refresh_token,
+		});
 	}],
 	'POST /token-management/tokens/refresh': ['token.refresh', (it) => it.ask('POST', '/token-management/tokens/refresh', { client_id: it.id })],
 	'POST /token-management/tokens/{branch_id}/revoke': ['connection.revoked', async (it) => {
@@ -100,7 +118,7 @@ test('every_route_that_changes_something_leaves_an_audit_row_with_its_actor_and_
 		const fresh = (await rows(it, { action })).filter((row) => row.id > before);
 		assert.ok(fresh.length >= 1, `${route} left no ${action} in the audit`);
 		assert.ok(fresh[0].remote, `${route}: ${action} does not say from where`);
-		assert.ok(fresh[0].actor === it.actor || fresh[0].actor === 'link', `${route}: ${action} was done by ${fresh[0].actor}`);
+		assert.ok([it.actor, 'link', 'browser'].includes(fresh[0].actor), `${route}: ${action} was done by ${fresh[0].actor}`);
 	}
 	for (const route of Object.keys(ACTS))
 		assert.ok(routes.includes(route), `${route} is in the table of this test, but no longer a route`);
@@ -130,7 +148,9 @@ test('each_ending_of_a_consent_is_in_the_audit', async (t) => {
 	await send('GET', await decide(narrow.location, { scopes: [] }), { jar: narrow.jar });
 	await it.service.reconnect({ key: it.key, id: client_id });
 	await it.service.reconnect({ key: it.key, id: client_id });
-	const actions = (await rows(it, { branch_id: 'harbour' })).map((row) => row.action).reverse();
+	const all = await rows(it, { branch_id: 'harbour' });
+	assert.ok(all.every((row) => row.remote), JSON.stringify(all.filter((row) => !row.remote)));
+	const actions = all.map((row) => row.action).reverse();
 	for (const action of ['client.registered', 'connect.started', 'connect.refused', 'connect.missing_scope', 'connection.connected', 'connection.renewed'])
 		assert.ok(actions.includes(action), `no ${action} in ${actions}`);
 	assert.equal(actions.filter((action) => action === 'connect.started').length, 4);

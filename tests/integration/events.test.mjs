@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
-import { eventually, startService } from './lib/service.mjs';
-import { startSimulator } from './lib/simulator.mjs';
+import { eventually, startService, startSimulator } from './lib/service.mjs';
 
 const WORLD = ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'];
 const FAST = { GOOGLE_REQUESTS_PER_MINUTE: 600000, RETRY_INITIAL_BACKOFF_MS: 10, RETRY_MAX_BACKOFF_MS: 200 };
