@@ -12,4 +12,18 @@
  */
 MUST_CHECK int auth_check(struct request *req, unsigned scope, bool is_loopback, struct fault *f);
 
+/* The name of the cookie that holds a session: under https a browser keeps it to this host. */
+const char *auth_session_cookie(const struct settings *settings);
+/*
+ * A request that only a page of ours can have made a browser send: Sec-Fetch-Site, where the
+ * browser says it, is same-origin; Origin, where it is there, is ours; and one of the two is there.
+ */
+bool auth_is_same_origin(const struct request *req);
+/* A browser says that another site made it send this. */
+bool auth_is_from_elsewhere(const struct request *req);
+/* What a form of ours shows to prove that it was made for this session; ret is wiped by the caller.
+ */
+#define AUTH_FORM_TOKEN_SIZE 48
+void auth_form_token(const char *cookie, char ret[static AUTH_FORM_TOKEN_SIZE]);
+
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/connect_page.h"
 #include "api/page.h"
 #include "api/path.h"
@@ -139,6 +140,12 @@ static int begin_login(struct request *req, struct fault *f)
 
 	if (path_id(req, "id", &id, f) < 0)
 		return -1;
+	if (req->has_session && auth_is_from_elsewhere(req)) {
+		req->answer.status = 403;
+		return fault_raise(f, FAULT_DENIED,
+			"Another site has sent the browser here: open the console and begin "
+			"there.");
+	}
 	const int outcome = asks_first(req, ticket) ? ask_first(req, id, ticket, f)
 						    : begin_flow(req, id, ticket, f);
 	return answer_start(req, outcome, f);

@@ -81,7 +81,8 @@ static void write_operator(const struct connect_result *r, struct buf *ret)
 		return;
 	buf_addf(ret, "%s answered %s", r->provider_title ? r->provider_title : "the provider",
 		r->provider_error ? r->provider_error : "with an error");
-	if (r->fault && r->fault->text[0])
+	if (r->fault && r->fault->text[0] &&
+		!(r->provider_error && strstr(r->fault->text, r->provider_error)))
 		buf_addf(ret, " (%s)", r->fault->text);
 	if (*hint)
 		buf_addf(ret, ": %s", hint);

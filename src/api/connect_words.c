@@ -48,7 +48,7 @@ static const struct ending endings[] = {
 		"Open the link again and follow the pages to the end.", NULL},
 	[CONNECT_MISSING_SCOPE] = {403, PAGE_WARN, "A box was left unticked",
 		"Without this permission reviews cannot be read, so nothing was stored:",
-		"Try again, and leave every box ticked before you choose Continue.", "Try again"},
+		"Try again, and leave every box ticked before you go on.", "Try again"},
 	[CONNECT_NO_REFRESH_TOKEN] = {409, PAGE_WARN, "{{provider}} gave no lasting access",
 		"The connection would have ended within the hour, so nothing was stored. That "
 		"happens when an earlier consent is still on record.",

@@ -99,19 +99,6 @@ static int get_ready(struct request *req, struct fault *f)
 	return 0;
 }
 
-static int get_root(struct request *req, struct fault *f)
-{
-	struct json_out out = answer_json(req);
-
-	(void)f;
-	json_add_text(&out, "service", SERVICE);
-	json_add_text(&out, "version", API_VERSION);
-	json_add_text(&out, "status", "running");
-	json_add_text(&out, "docs", "/docs");
-	json_close(&out, '}');
-	return 0;
-}
-
 static int get_metrics(struct request *req, struct fault *f)
 {
 	(void)f;
@@ -147,8 +134,6 @@ static int get_metrics_json(struct request *req, struct fault *f)
 }
 
 const struct route health_routes[] = {
-	{"GET", "/", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_root, NULL,
-		"What runs here"},
 	{"GET", "/api/v1/health", 0, ROUTE_WORKER, get_health, NULL, "Whether the service is well"},
 	{"GET", "/api/v1/ready", 0, ROUTE_WORKER, get_ready, NULL,
 		"200 while requests can be served, 503 while the database is away"},

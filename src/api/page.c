@@ -131,7 +131,9 @@ void page_answer_template(struct request *req, const char *name, const struct na
 	page_render(text, values, n, &req->answer.body);
 	write_policy(form_action, &policy);
 	answer_header(req, "Content-Security-Policy", buf_text(&policy));
-	answer_header(req, "Referrer-Policy", "no-referrer");
+	/* Without any referrer a browser would hide from our own forms where they come from. */
+	answer_header(req, "Referrer-Policy",
+		strcmp(form_action, "'self'") == 0 ? "same-origin" : "no-referrer");
 	answer_header(req, "X-Content-Type-Options", "nosniff");
 }
 

@@ -28,7 +28,7 @@ void request_begin(struct request *req)
 	req->is_upload = false;
 	req->is_whole = true;
 	req->upload = NULL;
-	req->has_key = false;
+	req->has_key = req->has_session = false;
 	req->errors = NULL;
 	req->copies = NULL;
 	answer_begin(&req->answer);

@@ -92,7 +92,10 @@ struct request {
 	void *upload;
 	void (*upload_free)(void *upload);
 	struct key_grant key; /* when the route has a scope and auth is on */
-	bool has_key;
+	bool has_key;         /* by key, or by the session of one */
+	bool has_session;     /* the key is that of a person's session: session_id */
+	char session_id[16];
+	int64_t session_until_ms;
 	char id[24]; /* request_id */
 	char remote[64];
 	struct answer answer;

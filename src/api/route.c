@@ -36,6 +36,8 @@ static const struct route *const tables[] = {
 	audit_routes,
 	connect_routes,
 	link_routes,
+	session_routes,
+	console_routes,
 	token_routes,
 	import_routes,
 	job_routes,

@@ -17,6 +17,8 @@ typedef int route_fn(struct request *req, struct fault *f);
 #define ROUTE_ANY_KEY 0xffu          /* whatever scopes the key has */
 #define ROUTE_OR_LOOPBACK (1u << 16) /* or a peer on this machine that is no proxy */
 #define ROUTE_OR_TICKET (1u << 17)   /* or ?ticket=, which the handler checks */
+#define ROUTE_PAGE (1u << 18)        /* or a browser without any: the handler sends it to sign in */
+#define ROUTE_FORM (1u << 19)        /* a form of our pages: the handler checks its token */
 
 struct route {
 	const char *method;
@@ -49,6 +51,6 @@ void route_use(const struct route *extra);
 
 extern const struct route google_routes[], health_routes[], client_routes[], audit_routes[],
 	connect_routes[], link_routes[], token_routes[], import_routes[], job_routes[],
-	review_routes[], nested_routes[], event_routes[];
+	review_routes[], nested_routes[], event_routes[], session_routes[], console_routes[];
 
 #endif

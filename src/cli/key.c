@@ -16,11 +16,14 @@
 #define EXPIRY_MOST_MS (3650 * DAY_MS)
 #define BRANCHES_MOST 10000
 
+#define GIVE_THE_ID "give the key's id, not the key: the part between its first two underscores"
+
 static const char help[] =
 	"Usage: review-fetcher key create --name NAME --scope SCOPE[,SCOPE...]\n"
 	"                                 [--branch BRANCH[,BRANCH...]] [--expires TIME]\n"
 	"       review-fetcher key list\n"
 	"       review-fetcher key revoke ID\n"
+	"       review-fetcher key sign-in-link ID [--expires TIME]\n"
 	"\n"
 	"API keys, for those who call the service. A running server hears of every change within\n"
 	"a second.\n"
@@ -28,7 +31,9 @@ static const char help[] =
 	"  create   prints a new key on stdout, this once: only its hash is stored\n"
 	"  list     all keys, without the keys themselves\n"
 	"  revoke   ends a key for good; ID is what \"key list\" shows, and the part of the key\n"
-	"           between its first two underscores\n"
+	"           between its first two underscores; sessions that were begun with it end too\n"
+	"  sign-in-link  prints an address that signs one browser in with the rights of a key, "
+	"once\n"
 	"\n"
 	"  --name NAME       who or what uses the key\n"
 	"  --scope SCOPES    what it may do: clients:read, clients:write, tokens:read,\n"
@@ -37,7 +42,8 @@ static const char help[] =
 	"  --branch BRANCHES the only branches that exist for it (default: all); can be given "
 	"more\n"
 	"                    than once\n"
-	"  --expires TIME    when it ends, from now: 90d, 12h, 30m or 8w (default: never)\n"
+	"  --expires TIME    when it ends, from now: 90d, 12h, 30m or 8w (default: never; a link:\n"
+	"                    1h, and at most 7d)\n"
 	"\n"
 	"Takes every setting as a flag too; see \"review-fetcher serve --help\".\n";
 
@@ -277,32 +283,68 @@ static int revoke(const struct settings *s, const char *id)
 
 	/* A whole key in the place of its id would pass through the process list: say so. */
 	if (strncmp(id, "rf_", 3) == 0)
-		return complain(EXIT_USAGE, "give the key's id, not the key: the part between its "
-					    "first two underscores");
+		return complain(EXIT_USAGE, GIVE_THE_ID);
 	if (open_tokens(s, false, &store, &tm, &f) < 0 || keys_revoke(tm, id, &self, &f) < 0)
 		return complain_fault(&f);
 	printf("Key %s is revoked.\n", id);
 	return EXIT_DONE;
 }
 
+/* ---- sign-in-link ---- */
+
+static int make_link(const struct settings *s, const char *id, const struct option *expires)
+{
+	AUTO(store_closep) struct store *store = NULL;
+	AUTO(free_tokens) struct token_management *tm = NULL;
+	AUTO(buf_drop) struct buf url = BUF_INIT_WIPED(4096);
+	int64_t until_ms, life_ms = SIGN_IN_LINK_MS;
+	struct fault f;
+
+	if (strncmp(id, "rf_", 3) == 0)
+		return complain(EXIT_USAGE, GIVE_THE_ID);
+	if (expires->n > 0) {
+		if (parse_expiry(expires->values[0], &until_ms, &f) < 0)
+			return complain_fault(&f);
+		life_ms = until_ms - clock_wall_ms();
+		if (life_ms > 7 * DAY_MS)
+			return complain(EXIT_USAGE, "a sign-in link lives 7d at most");
+	}
+	if (open_tokens(s, false, &store, &tm, &f) < 0 ||
+		sign_in_link(tm, id, life_ms, &self, &url, &f) < 0)
+		return complain_fault(&f);
+	puts(buf_text(&url));
+	return EXIT_DONE;
+}
+
 /* ---- */
+
+static const struct {
+	const char *name;
+	bool takes_id;
+	const char *options; /* their first letters */
+} actions[] = {{"create", false, "nsbe"}, {"list", false, ""}, {"revoke", true, ""},
+	{"sign-in-link", true, "e"}};
 
 static int wrong_words(const struct options *o)
 {
+	size_t at = 0;
+
 	if (o->n_words == 0)
-		return complain(
-			EXIT_USAGE, "say what to do with keys: key create, key list or key revoke");
-	if (strcmp(o->words[0], "create") != 0 && strcmp(o->words[0], "list") != 0 &&
-		strcmp(o->words[0], "revoke") != 0)
-		return complain(
-			EXIT_USAGE, "key knows create, list and revoke, not %.60s", o->words[0]);
-	if (strcmp(o->words[0], "revoke") == 0 && o->n_words < 2)
-		return complain(
-			EXIT_USAGE, "say which key: key revoke ID (\"key list\" shows the ids)");
-	if (o->n_words > (strcmp(o->words[0], "revoke") == 0 ? 2u : 1u))
+		return complain(EXIT_USAGE,
+			"say what to do with keys: key create, key list, key revoke or key "
+			"sign-in-link");
+	while (at < ARRAY_LEN(actions) && strcmp(o->words[0], actions[at].name) != 0)
+		at++;
+	if (at == ARRAY_LEN(actions))
+		return complain(EXIT_USAGE,
+			"key knows create, list, revoke and sign-in-link, not %.60s", o->words[0]);
+	if (actions[at].takes_id && o->n_words < 2)
+		return complain(EXIT_USAGE, "say which key: key %s ID (\"key list\" shows the ids)",
+			actions[at].name);
+	if (o->n_words > (actions[at].takes_id ? 2u : 1u))
 		return complain(EXIT_USAGE, "unexpected argument %.60s", o->words[o->n_words - 1]);
 	for (size_t i = 0; i < o->n; i++) {
-		if (o->list[i].n > 0 && strcmp(o->words[0], "create") != 0)
+		if (o->list[i].n > 0 && strchr(actions[at].options, o->list[i].name[0]) == NULL)
 			return complain(
 				EXIT_USAGE, "key %s takes no --%s", o->words[0], o->list[i].name);
 	}
@@ -332,12 +374,14 @@ static int key_run(struct call *call)
 		return create(s, &all);
 	if (strcmp(o.words[0], "list") == 0)
 		return list(s);
-	return revoke(s, o.words[1]);
+	if (strcmp(o.words[0], "revoke") == 0)
+		return revoke(s, o.words[1]);
+	return make_link(s, o.words[1], all.expires);
 }
 
 const struct command key_command = {
 	.name = "key",
-	.summary = "API keys: key create, key list, key revoke ID",
+	.summary = "API keys: key create, key list, key revoke ID, key sign-in-link ID",
 	.help = help,
 	.run = key_run,
 };

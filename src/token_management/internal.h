@@ -12,6 +12,7 @@
 #include "token_management/providers.h"
 #include "token_management/reads.h"
 #include "token_management/security_events.h"
+#include "token_management/sessions.h"
 #include "token_management/slots.h"
 #include "token_management/token_management.h"
 #include "token_management/work.h"
@@ -28,6 +29,7 @@ struct token_management {
 	struct slot_table slots;
 	struct key_table keys;
 	struct read_ledger reads;
+	struct session_table sessions;
 	struct work_list work;
 	struct commit_queue commits;
 	struct google_keys google_keys;
@@ -40,9 +42,10 @@ struct token_management {
 	struct security_sweep security_sweep;
 };
 
-/* Kinds of the change feed. ref: the branch id; for keys the key's id. */
+/* Kinds of the change feed. ref: the branch id; for keys and sessions their id. */
 #define CHANGE_CLIENT "client"
 #define CHANGE_KEY "key"
+#define CHANGE_SESSION "session"
 #define CHANGE_DUE "due" /* rows were made due now; ref: the import that did */
 
 struct client_insertion { /* borrowed */

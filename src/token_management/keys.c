@@ -281,6 +281,19 @@ bool keys_is_good(struct token_management *tm, const struct key_grant *key)
 	return is_good;
 }
 
+enum key_outcome keys_grant(struct token_management *tm, const char *id, struct key_grant *ret)
+{
+	enum key_outcome outcome = KEY_UNKNOWN;
+	struct api_key *k;
+
+	pthread_rwlock_rdlock(&tm->keys.lock);
+	k = map_get(&tm->keys.keys, id, strlen(id));
+	if (k != NULL)
+		outcome = judge(k, ret);
+	pthread_rwlock_unlock(&tm->keys.lock);
+	return outcome;
+}
+
 bool keys_may_see(
 	struct token_management *tm, const struct key_grant *key, const char *branch_id, size_t len)
 {
@@ -315,15 +328,21 @@ size_t keys_branches(struct token_management *tm, const struct key_grant *key, c
 
 /* ---- making and ending keys ---- */
 
-static void make_key(struct secret *ret_key, char ret_id[static 16])
+void keys_make_id(char ret[static 16])
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+	for (size_t i = 0; i < KEY_ID_LEN; i++)
+		ret[i] = letters[rand_below(sizeof(letters) - 1)];
+	ret[KEY_ID_LEN] = '\0';
+}
+
+static void make_key(struct secret *ret_key, char ret_id[static 16])
+{
 	AUTO(buf_drop) struct buf text = BUF_INIT_WIPED(KEY_LEN);
 	char secret[RAND_TEXT_SIZE(KEY_SECRET_BYTES)];
 
-	for (size_t i = 0; i < KEY_ID_LEN; i++)
-		ret_id[i] = letters[rand_below(sizeof(letters) - 1)];
-	ret_id[KEY_ID_LEN] = '\0';
+	keys_make_id(ret_id);
 	rand_text(KEY_SECRET_BYTES, secret);
 	buf_add_text(&text, "rf_");
 	buf_add_text(&text, ret_id);

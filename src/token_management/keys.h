@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 
+struct key_grant;
 struct token_management;
 
 #define KEY_ID_LEN 8
@@ -42,6 +43,10 @@ struct key_table {
 };
 void keys_init(struct key_table *t);
 void keys_done(struct key_table *t);
+/* HTTP. keys_check for one that was proven otherwise. ret may hold the id. */
+enum key_outcome keys_grant(struct token_management *tm, const char *id, struct key_grant *ret);
+/* A new public id. */
+void keys_make_id(char ret[static 16]);
 /* Worker. All keys, or one (again) by its id. */
 MUST_CHECK int keys_load(struct token_management *tm, const char *only_id, struct fault *f);
 /* Worker; one caller at a time. Writes down when keys were used last, at most once a minute a key.

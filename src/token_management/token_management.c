@@ -45,6 +45,8 @@ static int start(struct token_management *tm, struct fault *f)
 		return -1;
 	if (keys_load(tm, NULL, f) < 0)
 		return -1;
+	if (sessions_load(tm, NULL, f) < 0)
+		return -1;
 	providers_start(tm);
 	return 0;
 }
@@ -54,6 +56,7 @@ static void free_all(struct token_management *tm)
 	slots_done(&tm->slots);
 	keys_done(&tm->keys);
 	reads_done(&tm->reads);
+	sessions_done(&tm->sessions);
 	commit_queue_done(&tm->commits);
 	providers_done(tm);
 	google_keys_done(&tm->google_keys);
@@ -78,6 +81,7 @@ int token_management_new(
 	slots_init(&tm->slots);
 	keys_init(&tm->keys);
 	reads_init(&tm->reads);
+	sessions_init(&tm->sessions);
 	work_list_init(&tm->work);
 	commit_queue_init(&tm->commits);
 	google_keys_init(&tm->google_keys);
@@ -113,25 +117,33 @@ void token_management_free(struct token_management *tm)
 	free_all(tm);
 }
 
+static void load_again(struct token_management *tm, const char *kind, const char *ref)
+{
+	const bool is_key = strcmp(kind, CHANGE_SESSION) != 0;
+	const bool is_session = strcmp(kind, CHANGE_KEY) != 0;
+	struct fault f = {0};
+
+	if (is_key && keys_load(tm, ref, &f) < 0)
+		log_event(LOG_ERROR, "key.reload_failed", F_STR("key", ref), F_FAULT(&f));
+	if (is_session && sessions_load(tm, ref, &f) < 0)
+		log_event(LOG_ERROR, "session.reload_failed", F_STR("session", ref), F_FAULT(&f));
+}
+
 static void take_change(void *arg, const char *kind, const char *ref)
 {
 	struct token_management *tm = arg;
-	struct fault f = {0};
 
 	if (strcmp(kind, CHANGE_CLIENT) == 0) {
 		slots_forget(tm, ref);
 		due_hear_change(tm);
 	} else if (strcmp(kind, CHANGE_DUE) == 0) {
 		due_hear_now(tm);
-		return;
 	} else if (strcmp(kind, STORE_CHANGES_LOST) == 0) {
 		slots_forget_all(tm);
-		ref = NULL;
-	} else if (strcmp(kind, CHANGE_KEY) != 0) {
-		return;
+		load_again(tm, kind, NULL);
+	} else if (strcmp(kind, CHANGE_KEY) == 0 || strcmp(kind, CHANGE_SESSION) == 0) {
+		load_again(tm, kind, ref);
 	}
-	if (strcmp(kind, CHANGE_CLIENT) != 0 && keys_load(tm, ref, &f) < 0)
-		log_event(LOG_ERROR, "key.reload_failed", F_STR("key", ref), F_FAULT(&f));
 }
 
 /* A key ring that cannot be taken is told once, and once more when all is well again. */
@@ -166,5 +178,7 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 	write_reads(tm, false);
 	if (tm->net != NULL && security_sweep(tm, f) < 0)
 		return -1;
-	return keys_write_back(tm, f);
+	if (keys_write_back(tm, f) < 0)
+		return -1;
+	return sessions_write_back(tm, f);
 }

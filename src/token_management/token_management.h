@@ -207,4 +207,5 @@ size_t keys_branches(struct token_management *tm, const struct key_grant *key, c
 
 #include "token_management/manage.h"
 #include "token_management/token_management_connect.h"
+#include "token_management/token_management_sessions.h"
 #endif

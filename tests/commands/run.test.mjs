@@ -51,6 +51,7 @@ async function startRun(t, box, options = {}) {
 	await Promise.race([early, eventually(() => assert.match(it.stdout, /Ctrl-C stops everything/), { timeout: 60000 })]);
 	early.catch(() => undefined);
 	it.key = /rf_[A-Za-z0-9_-]+/.exec(it.stdout)[0];
+	it.console = /http:\S+sign-in\?link=\S+/.exec(it.stdout)[0];
 	it.link = /http:\S+ticket=\S+/.exec(it.stdout)[0];
 	it.curls = it.stdout.split('\n').filter((line) => line.trim().startsWith('curl '));
 	return it;
@@ -64,6 +65,18 @@ async function clickLink(link) {
 	assert.equal(opened.status, 307, opened.text);
 	const answer = await send('GET', await decide(opened.headers.location), { jar });
 	assert.equal(answer.status, 200, answer.text);
+}
+
+// The page of the link, its button, and the console behind it.
+async function signIn(link) {
+	const jar = new CookieJar();
+	const headers = { accept: 'text/html', origin: new URL(link).origin };
+	const page = await send('GET', link, { jar, headers });
+	assert.equal(page.status, 200, page.text);
+	const form = { link: new URL(link).searchParams.get('link'), next: '/console' };
+	const taken = await send('POST', new URL('/sign-in', link), { jar, headers, form });
+	assert.equal(taken.status, 303, taken.text);
+	assert.equal((await send('GET', new URL('/console', link).href, { jar, headers })).status, 200);
 }
 
 function assertSentence({ code, stderr }, ...words) {
@@ -83,6 +96,7 @@ test('what_it_prints_works_in_order_and_a_second_run_still_has_it_all', { timeou
 	const early = paste(first.curls[0]);
 	assert.equal(early.status, 409);
 	assert.match(early.detail, /connect/i, 'it does not say what to do before the link was clicked');
+	await signIn(first.console);
 	await clickLink(first.link);
 	assert.ok(paste(first.curls[0]).access_token);
 	assert.ok(paste(first.curls[1]).job_id);
@@ -100,6 +114,7 @@ test('what_it_prints_works_in_order_and_a_second_run_still_has_it_all', { timeou
 	assert.match(second.stdout, /is connected/);
 	assert.ok(paste(second.curls[0]).access_token);
 	assert.ok(paste(second.curls[2]).reviews.length > 0);
+	await signIn(second.console);
 	await clickLink(second.link);
 	process.kill(second.child.pid, 'SIGTERM');
 	assert.deepEqual(await second.ended, { code: 0, signal: null });

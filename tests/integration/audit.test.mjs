@@ -31,6 +31,13 @@ async function rows({ service, key }, query = {}) {
 	return found;
 }
 
+async function signIn(it) {
+	const jar = new CookieJar();
+	const answer = await send('POST', `${it.service.url}/sign-in`, { jar, form: { key: it.key }, headers: { accept: 'text/html', origin: it.service.url } });
+	assert.equal(answer.status, 303, answer.text);
+	return jar;
+}
+
 // The table of routes as it is written down; the routes that change something.
 function mutatingRoutes() {
 	const folder = path.join(root, 'src/api');
@@ -102,6 +109,24 @@ const ACTS = {
 		const { json } = await it.ask('POST', '/api/v1/review-fetch', { branch_id: 'harbour', mode: 'quick' });
 		await it.ask('DELETE', `/api/v1/jobs/${json.job_id}`);
 		await it.google.calm();
+	}],
+	'POST /sign-in': ['session.created', (it) => signIn(it)],
+	'POST /sign-out': ['session.ended', async (it) => {
+		const jar = await signIn(it);
+		const headers = { accept: 'text/html', origin: it.service.url };
+		const page = await send('GET', `${it.service.url}/console`, { jar, headers });
+		const csrf = /name="csrf" value="([^"]+)"/.exec(page.text)[1];
+		assert.equal((await send('POST', `${it.service.url}/sign-out`, { jar, headers, form: { csrf } })).status, 303);
+	}],
+	'POST /session': ['session.created', (it) => it.ask('POST', '/session')],
+	'DELETE /session': ['session.ended', async (it) => {
+		const jar = await signIn(it);
+		const headers = { origin: it.service.url, 'x-requested-with': 'review-fetcher' };
+		assert.equal((await send('DELETE', `${it.service.url}/session`, { jar, headers })).status, 200);
+	}],
+	'DELETE /sessions/{session_id}': ['session.ended', async (it) => {
+		const { json } = await it.ask('POST', '/session');
+		return it.ask('DELETE', `/sessions/${json.session_id}`);
 	}],
 	'POST /api/v1/stream-session': null, // memory of a minute; the job that it starts is audited when it starts
 };

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_tokens.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "token_management/token_management_audit.h"
 #include "token_management/token_management_google.h"
@@ -105,6 +107,85 @@ size_t keys_branches(struct token_management *tm, const struct key_grant *key, c
 	*ret = mem_alloc(sizeof(char *));
 	(*ret)[0] = mem_text("mine");
 	return 1;
+}
+
+/* ---- sessions: "signed-in" is one of the key rf_tokens, "boss" of rf_all ---- */
+
+void session_start_done(struct session_start *s)
+{
+	secret_drop(&s->cookie);
+}
+
+int sessions_begin(struct token_management *tm, const char *key_id, const char *remote,
+	struct session_start *ret, struct fault *f)
+{
+	(void)tm;
+	(void)remote;
+	(void)f;
+	*ret = (struct session_start){.id = "session1", .expires_at_ms = clock_wall_ms() + 60000};
+	assert(strcmp(key_id, "fakekey") == 0);
+	ret->cookie = secret_from("signed-in", strlen("signed-in"));
+	return 0;
+}
+
+enum key_outcome sessions_check(
+	struct token_management *tm, const char *cookie, size_t len, struct session_grant *ret)
+{
+	const bool is_boss = len == 4 && memcmp(cookie, "boss", 4) == 0;
+
+	(void)tm;
+	*ret = (struct session_grant){.id = "session1", .expires_at_ms = 1700000000000};
+	ret->key = (struct key_grant){
+		.id = "fakekey", .scopes = is_boss ? KEY_ADMIN * 2 - 1 : KEY_TOKENS_READ};
+	if (is_boss || (len == 9 && memcmp(cookie, "signed-in", 9) == 0))
+		return KEY_GOOD;
+	return KEY_EXPIRED;
+}
+
+int sessions_learn(struct token_management *tm, const char *cookie, size_t len, struct fault *f)
+{
+	(void)tm;
+	(void)cookie;
+	(void)len;
+	(void)f;
+	return 0;
+}
+
+int sessions_end(struct token_management *tm, const char *id, const char *key_id,
+	const struct actor *who, struct fault *f)
+{
+	(void)tm;
+	(void)key_id;
+	(void)who;
+	return strcmp(id, "session1") == 0
+		       ? 0
+		       : fault_raise(f, FAULT_MISSING, "There is no such session");
+}
+
+int sessions_list(struct token_management *tm, const char *key_id, session_each_fn *each, void *arg,
+	struct fault *f)
+{
+	const struct session_row row = {
+		.id = "session1", .key_id = "fakekey", .key_name = key_id ? "own" : "all"};
+
+	(void)tm;
+	return each(arg, &row, f);
+}
+
+int sign_in_look(
+	struct token_management *tm, const char *link, struct buf *ret_name, struct fault *f)
+{
+	(void)tm;
+	(void)f;
+	buf_add_text(ret_name, "demo");
+	return strcmp(link, "good") == 0 ? 0 : 1;
+}
+
+int sign_in_take(struct token_management *tm, const char *link, const char *remote,
+	struct session_start *ret, struct fault *f)
+{
+	*ret = (struct session_start){0};
+	return strcmp(link, "good") == 0 ? sessions_begin(tm, "fakekey", remote, ret, f) : 1;
 }
 
 /* ---- clients ---- */
