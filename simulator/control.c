@@ -314,14 +314,15 @@ static bool read_limit(struct request *r, const json_t *body, const char *key, i
 void control_quota(struct request *r)
 {
 	static const char *const known[] = {
-		"per_minute", "edits_per_minute", "slack_percent", NULL};
+		"per_minute", "edits_per_minute", "slack_percent", "minute_ms", NULL};
 	struct quota_rules rules = tunables(r->sim).quota;
 	AUTO(json_drop) json_t *body = NULL;
 
 	if (!control_body(r, &body) || !control_keys(r, body, known) ||
 		!read_limit(r, body, "per_minute", &rules.per_minute) ||
 		!read_limit(r, body, "edits_per_minute", &rules.edits_per_minute) ||
-		!read_limit(r, body, "slack_percent", &rules.slack_percent))
+		!read_limit(r, body, "slack_percent", &rules.slack_percent) ||
+		!read_limit(r, body, "minute_ms", &rules.minute_ms))
 		return;
 	if (rules.slack_percent < 0)
 		rules.slack_percent = 0;

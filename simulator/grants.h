@@ -147,6 +147,7 @@ struct quota_rules {
 	int64_t per_minute;       /* per project and API; -1: no limit; 0: not approved */
 	int64_t edits_per_minute; /* per location; -1: no limit */
 	int64_t slack_percent;
+	int64_t minute_ms; /* how long a minute lasts, for tests in a hurry; 0: a minute */
 };
 struct bearer {
 	uint64_t user;

@@ -12,19 +12,20 @@
 #define MINUTE_MS 60000
 
 /*
- * A window starts with its first request and lasts a minute. A little slack keeps an evenly paced
- * caller, whose requests jitter by a few milliseconds, from falling over the edge. 0 taken, else ms
- * to wait.
+ * A window starts with its first request and lasts a minute, or what stands for one. A little slack
+ * keeps an evenly paced caller, whose requests jitter by a few milliseconds, from falling over the
+ * edge. 0 taken, else ms to wait.
  */
 static int64_t window_take(
-	struct quota_window *w, int64_t limit, int64_t slack_percent, int64_t now_ms)
+	struct quota_window *w, int64_t limit, const struct quota_rules *rules, int64_t now_ms)
 {
-	int64_t slack = (limit * slack_percent + 99) / 100;
+	int64_t minute_ms = rules->minute_ms > 0 ? rules->minute_ms : MINUTE_MS;
+	int64_t most = limit + (limit * rules->slack_percent + 99) / 100;
 
-	if (now_ms - w->started_ms >= MINUTE_MS || now_ms < w->started_ms)
+	if (now_ms - w->started_ms >= minute_ms || now_ms < w->started_ms)
 		*w = (struct quota_window){.started_ms = now_ms};
-	if (w->used >= limit + slack)
-		return w->started_ms + MINUTE_MS - now_ms;
+	if (w->used >= most)
+		return w->started_ms + minute_ms - now_ms;
 	w->used++;
 	return 0;
 }
@@ -43,15 +44,16 @@ static struct quota_window *profile_window(struct project *p, uint64_t location)
 static int64_t take_quota(struct project *p, int api, const uint64_t *edited,
 	const struct quota_rules *rules, int64_t now_ms)
 {
+	struct quota_rules strict = {.minute_ms = rules->minute_ms};
 	int64_t wait = 0;
 
 	if (rules->per_minute == 0)
 		return MINUTE_MS;
 	if (rules->per_minute > 0)
-		wait = window_take(
-			&p->windows[api], rules->per_minute, rules->slack_percent, now_ms);
+		wait = window_take(&p->windows[api], rules->per_minute, rules, now_ms);
 	if (wait == 0 && edited && rules->edits_per_minute >= 0)
-		wait = window_take(profile_window(p, *edited), rules->edits_per_minute, 0, now_ms);
+		wait = window_take(
+			profile_window(p, *edited), rules->edits_per_minute, &strict, now_ms);
 	return wait;
 }
 

@@ -305,7 +305,8 @@ static void what_lives_on(const struct client *c, struct buf *ret)
 		is_google ? " (myaccount.google.com/permissions)" : "");
 }
 
-static void say_deleted(struct request *req, int64_t id, const char *branch_id, const char *warning)
+static void say_deleted(
+	struct request *req, int64_t id, const char *branch_id, const char *warning, bool purges)
 {
 	struct json_out out = answer_json(req);
 
@@ -314,10 +315,11 @@ static void say_deleted(struct request *req, int64_t id, const char *branch_id, 
 	json_add_int(&out, "client_id", id);
 	json_add_text(&out, "branch_identifier", branch_id);
 	json_add_text(&out, "warning", warning);
+	json_add_bool(&out, "purging_reviews", purges);
 	json_close(&out, '}');
 }
 
-static void say_revoked(struct request *req, const struct revoke_result *r)
+static void say_revoked(struct request *req, const struct revoke_result *r, bool purges)
 {
 	struct json_out out = answer_json(req);
 
@@ -331,31 +333,41 @@ static void say_revoked(struct request *req, const struct revoke_result *r)
 			  "deleted: delete it again when its status is revoked");
 	json_add_text(&out, "branch_identifier", r->branch_id);
 	json_add_bool(&out, "deleted", r->is_deleted);
+	json_add_bool(&out, "purging_reviews", purges);
 	json_close(&out, '}');
+}
+
+static void say_ended(struct request *req, const struct revoke_result *r, bool purges)
+{
+	if (r->outcome == REVOKE_NOTHING)
+		say_deleted(req, r->client_row, r->branch_id, NULL, purges);
+	else if (r->outcome == REVOKE_DONE && !r->is_deleted)
+		problem_say(req, 409,
+			"The grant was revoked, but the client was connected again or deleted "
+			"meanwhile, so nothing was deleted here: look at it and try again");
+	else
+		say_revoked(req, r, purges);
 }
 
 static void on_revoked(void *arg, const struct revoke_result *r)
 {
 	struct request *req = arg;
+	struct fault f = {0};
+	int purges;
 
 	switch (r->outcome) {
 	case REVOKE_DONE:
-		if (!r->is_deleted)
-			problem_say(req, 409,
-				"The grant was revoked, but the client was connected again or "
-				"deleted meanwhile, so nothing was deleted here: look at it and "
-				"try again");
-		else
-			say_revoked(req, r);
-		break;
 	case REVOKE_WAITS:
-		say_revoked(req, r);
+	case REVOKE_NOTHING:
+		purges = revoking_purge(req, r->branch_id, &f);
+		if (purges < 0) {
+			request_fail(req, &f);
+			return;
+		}
+		say_ended(req, r, purges == 1);
 		break;
 	case REVOKE_UNKNOWN:
 		problem_say(req, 404, NOT_FOUND);
-		break;
-	case REVOKE_NOTHING:
-		say_deleted(req, r->client_row, r->branch_id, NULL);
 		break;
 	case REVOKE_SHARED:
 		revoking_say_shared(req, r);
@@ -373,7 +385,9 @@ static int delete_client(struct request *req, struct fault *f)
 	const bool force = request_query_flag(req, "force");
 	AUTO(client_done) struct client c = {0};
 	AUTO(buf_drop) struct buf warning = BUF_INIT(1024);
+	int purges;
 
+	(void)request_query_flag(req, "purge"); /* a wrong one is said before anything is done */
 	if (force && !revokes)
 		request_error(req, "query", "force", "does nothing without revoke=true");
 	if (request_check(req, f) < 0 || find_client(req, &c, f) < 0)
@@ -387,8 +401,12 @@ static int delete_client(struct request *req, struct fault *f)
 	}
 	if (clients_delete(request_tokens(req), c.id, &who, f) < 0)
 		return -1;
+	purges = revoking_purge(req, c.branch_id, f);
+	if (purges < 0)
+		return -1;
 	what_lives_on(&c, &warning);
-	say_deleted(req, c.id, c.branch_id, warning.len > 0 ? buf_text(&warning) : NULL);
+	say_deleted(
+		req, c.id, c.branch_id, warning.len > 0 ? buf_text(&warning) : NULL, purges == 1);
 	return 0;
 }
 
@@ -404,6 +422,6 @@ const struct route client_routes[] = {
 	{"DELETE", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, delete_client,
 		NULL,
 		"Forget a branch and its tokens; with revoke=true the provider ends its grant "
-		"first"},
+		"first, with purge=true its reviews go too"},
 	{0},
 };

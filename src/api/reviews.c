@@ -168,7 +168,22 @@ static int get_review(struct request *req, struct fault *f)
 	return reviews_write(request_reviews(req), &scope, id, &out, f);
 }
 
+/* Which branch belongs to which project is not for a key that sees some branches only. */
+static int list_projects(struct request *req, struct fault *f)
+{
+	AUTO(seen_branches_done) struct seen_branches seen;
+
+	seen_branches_init(req, &seen);
+	struct json_out out = answer_json(req);
+	if (projects_list(request_reviews(req), seen.names != NULL, &out, f) < 0)
+		return -1;
+	json_close(&out, '}');
+	return 0;
+}
+
 const struct route review_routes[] = {
+	{"GET", "/api/v1/projects", KEY_REVIEWS_READ, ROUTE_WORKER, list_projects, NULL,
+		"The Google Cloud projects: their quota, and what Google refuses them"},
 	{"GET", "/api/v1/accounts", KEY_REVIEWS_READ, ROUTE_WORKER, list_accounts, NULL,
 		"The Google accounts that were found"},
 	{"GET", "/api/v1/locations", KEY_REVIEWS_READ, ROUTE_WORKER, list_locations, NULL,

@@ -6,6 +6,7 @@
 
 #include "api/problem.h"
 #include "base/text.h"
+#include "review_fetcher/review_fetcher.h"
 
 bool request_query_flag(struct request *req, const char *name)
 {
@@ -63,4 +64,11 @@ void revoking_write(struct request *req, struct json_out *out, const struct revo
 		json_add_text(out, "status_reason", r->reason);
 	if (!is_done)
 		problem_retry_after(req, r->retry_after_ms);
+}
+
+int revoking_purge(struct request *req, const char *branch_id, struct fault *f)
+{
+	if (!request_query_flag(req, "purge"))
+		return 0;
+	return reviews_purge_branch(request_reviews(req), branch_id, f) < 0 ? -1 : 1;
 }

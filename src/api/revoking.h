@@ -18,4 +18,10 @@ void revoking_say_shared(struct request *req, const struct revoke_result *r);
 void revoking_write(struct request *req, struct json_out *out, const struct revoke_result *r,
 	const char *message);
 
+/*
+ * Worker, once the connection has ended: with ?purge=true the reviews that only this branch shows
+ * are purged too. 1: it was asked for and is under way, 0: it was not, -1.
+ */
+MUST_CHECK int revoking_purge(struct request *req, const char *branch_id, struct fault *f);
+
 #endif

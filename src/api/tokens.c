@@ -240,7 +240,7 @@ static int refresh_token(struct request *req, struct fault *f)
 
 /* ---- revoking ---- */
 
-static void say_revoked(struct request *req, const struct revoke_result *r)
+static void say_revoked(struct request *req, const struct revoke_result *r, bool purges)
 {
 	struct json_out out = answer_json(req);
 
@@ -253,17 +253,25 @@ static void say_revoked(struct request *req, const struct revoke_result *r)
 			: "The provider cannot be asked at the moment; this is tried until it is "
 			  "done, and no token is handed out meanwhile");
 	json_add_text(&out, "branch_id", r->branch_id);
+	json_add_bool(&out, "purging_reviews", purges);
 	json_close(&out, '}');
 }
 
 static void on_revoked(void *arg, const struct revoke_result *r)
 {
 	struct request *req = arg;
+	struct fault f = {0};
+	int purges;
 
 	switch (r->outcome) {
 	case REVOKE_DONE:
 	case REVOKE_WAITS:
-		say_revoked(req, r);
+		purges = revoking_purge(req, r->branch_id, &f);
+		if (purges < 0) {
+			request_fail(req, &f);
+			return;
+		}
+		say_revoked(req, r, purges == 1);
 		break;
 	case REVOKE_UNKNOWN:
 		say_unknown(req, request_param(req, "branch_id"));
@@ -292,6 +300,7 @@ static int revoke_token(struct request *req, struct fault *f)
 		.force = request_query_flag(req, "force"),
 	};
 
+	(void)request_query_flag(req, "purge"); /* a wrong one is said before anything is done */
 	if (request_check(req, f) < 0)
 		return -1;
 	if (strlen(branch_id) > LIMIT_BRANCH_ID_BYTES || request_sees(req, branch_id, "", f) < 0) {
@@ -308,6 +317,8 @@ const struct route token_routes[] = {
 	{"POST", "/token-management/tokens/refresh", KEY_TOKENS_MANAGE, ROUTE_WORKER, refresh_token,
 		NULL, "Refresh the token of a client now"},
 	{"POST", "/token-management/tokens/{branch_id}/revoke", KEY_TOKENS_MANAGE, ROUTE_WORKER,
-		revoke_token, NULL, "End the connection of a branch, at the provider and here"},
+		revoke_token, NULL,
+		"End the connection of a branch, at the provider and here; with purge=true its "
+		"reviews go too"},
 	{0},
 };

@@ -87,7 +87,7 @@ static int release_body(struct db *db, void *arg, struct fault *f)
 
 /* An OAuth client id starts with the number of its Cloud project, which is what quota is counted
  * by. */
-static size_t project_length(const char *client_id)
+size_t project_length(const char *client_id)
 {
 	size_t digits = strspn(client_id, "0123456789");
 
@@ -381,6 +381,8 @@ int review_fetcher_new(
 	}
 	*ret = rf;
 	pool_submit(parts->pool, &rf->beat_task);
+	schedule_start(rf);
+	retention_start(rf);
 	return 0;
 }
 

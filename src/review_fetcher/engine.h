@@ -22,6 +22,8 @@
 #include "review_fetcher/gate.h"
 #include "review_fetcher/google.h"
 #include "review_fetcher/review_fetcher.h"
+#include "review_fetcher/retention.h"
+#include "review_fetcher/schedule.h"
 
 #define WALKS_PER_JOB 4
 #define JOBS_AT_ONCE 64     /* that work; one that waits for quota holds no place */
@@ -113,6 +115,8 @@ struct review_fetcher {
 	struct timer timer;
 	struct nap beat;
 	struct task beat_task;
+	struct schedule schedule;
+	struct retention retention;
 };
 
 /* ---- engine.c ---- */
@@ -120,6 +124,9 @@ struct review_fetcher {
 void jobs_look(struct review_fetcher *rf);
 /* job_show_waiting for all that run here: a gate was closed under them. Worker. */
 void jobs_show_waiting(struct review_fetcher *rf);
+
+/* The Cloud project of an OAuth client id: what quota is counted by. A length of client_id. */
+size_t project_length(const char *client_id);
 
 /* ---- job.c ---- */
 struct job_claim { /* what the claim of a row brought */
@@ -193,6 +200,12 @@ struct walk_opening { /* borrowed */
 	int64_t now_ms;
 	bool is_quick, is_patient;
 };
+/*
+ * Opens what a job has to do for some locations of an account; adds to *opened how many the job did
+ * not have yet.
+ */
+MUST_CHECK int walks_open(struct db *db, const struct walk_opening *o, const char *account_id,
+	const char *const *location_ids, size_t n, int64_t *opened, struct fault *f);
 /*
  * Opens what a job has to do for all locations that the branch's newest whole listing showed, if
  * that began after since_ms: a listing for each or, in a quick job, a batch of those that are

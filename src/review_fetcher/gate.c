@@ -28,6 +28,11 @@ static const char *const api_keys[GOOGLE_APIS] = {
 	[GOOGLE_REVIEWS] = "reviews",
 };
 
+const char *gate_api_key(enum google_api api)
+{
+	return api_keys[api];
+}
+
 /* ---- who waits ---- */
 
 static void sit(struct seats *s, struct seat *seat, struct task *task)

@@ -82,6 +82,7 @@ void nap_until(struct review_fetcher *rf, struct nap *n, struct task *task, int6
 bool nap_end(struct review_fetcher *rf, struct nap *n);
 
 /* ---- gate.c ---- */
+const char *gate_api_key(enum google_api api); /* as the rows name it */
 /* The gate of an API and project, made when needed; give it back with gate_unref. */
 struct gate *gate_ref(struct review_fetcher *rf, enum google_api api, const char *project);
 void gate_unref(struct gate *g);

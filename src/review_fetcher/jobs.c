@@ -91,7 +91,8 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 		" created_at_ms, patient) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7)"
 		" ON CONFLICT DO NOTHING";
 	static const char live_sql[] =
-		"SELECT id FROM jobs WHERE branch_id = $1 AND mode = $2 AND cancel_requested = 0"
+		"SELECT id FROM jobs WHERE branch_id = $1 AND mode = $2 AND scope = 'all'"
+		" AND cancel_requested = 0"
 		" AND status IN ('queued', 'running', 'waiting')";
 	struct starting *s = arg;
 	const struct job_input *in = s->in;

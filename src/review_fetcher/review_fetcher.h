@@ -124,6 +124,21 @@ MUST_CHECK int reviews_list(struct review_fetcher *rf, const struct review_filte
 MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scope *scope,
 	int64_t id, struct json_out *ret, struct fault *f); /* FAULT_MISSING */
 
+/*
+ * Writes `"projects":[…]`: each Cloud project and API that was asked, with `status` ok, paused (a
+ * 429; `paused_until`) or not_approved (`diagnosis` says what to do). empty: for who may see none.
+ */
+MUST_CHECK int projects_list(
+	struct review_fetcher *rf, bool empty, struct json_out *ret, struct fault *f);
+
+/*
+ * Asks that all that was read through a branch be purged: its reviews with their history, locations
+ * and accounts. It is done in the background, in pieces, and goes on after a restart. What another
+ * branch shows too stays.
+ */
+MUST_CHECK int reviews_purge_branch(
+	struct review_fetcher *rf, const char *branch_id, struct fault *f);
+
 /* ---- the original's nested snapshot ---- */
 
 struct nested_bounds {

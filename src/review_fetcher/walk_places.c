@@ -87,11 +87,7 @@ static int open_batch(struct db *db, const struct walk_opening *o, const char *a
 				 db_int(batch_id));
 }
 
-/*
- * Opens what is to be done for some locations of an account; adds to *opened how many the job did
- * not have yet.
- */
-static int open_walks(struct db *db, const struct walk_opening *o, const char *account_id,
+int walks_open(struct db *db, const struct walk_opening *o, const char *account_id,
 	const char *const *location_ids, size_t n, int64_t *opened, struct fault *f)
 {
 	static const char sql[] =
@@ -158,7 +154,7 @@ static int open_account(struct db *db, const struct walk_opening *o, const char 
 			db_text(account_id), db_int(listed_at_ms), db_text(buf_text(&after)),
 			db_int(KNOWN_AT_ONCE));
 		if (done == 0)
-			done = open_walks(
+			done = walks_open(
 				db, o, account_id, (const char *const *)k.ids, k.n, opened, f);
 		more = k.n == KNOWN_AT_ONCE;
 		buf_reset(&after);
@@ -334,7 +330,7 @@ int locations_store(struct db *db, struct writing *t, struct fault *f)
 		done = store_location(db, t, &t->page->locations[i], f);
 	}
 	if (done == 0)
-		done = open_walks(db, &o, t->w->account_id, ids, t->page->n, &opened, f);
+		done = walks_open(db, &o, t->w->account_id, ids, t->page->n, &opened, f);
 	mem_free(ids);
 	if (done < 0)
 		return -1;

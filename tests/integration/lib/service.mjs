@@ -309,6 +309,9 @@ export class Service {
 			VAULT_KEY_FILE: this.vaultKey,
 			TOKEN_BACKGROUND_REFRESH: 'off', // tests count requests; those of the background switch it on
 			LOG_LEVEL: 'debug',
+			// What reads by itself would be in the counts of tests that are about something else.
+			REVIEW_SYNC_INTERVAL_SEC: '0',
+			REVIEW_FULL_SYNC_INTERVAL_SEC: '0',
 			...(this.options.simulator?.env ?? {}),
 			...(this.options.env ?? {}),
 		});

@@ -111,7 +111,7 @@ void tokens_obtain(struct token_management *tm, const char *branch_id, int64_t m
 
 	(void)tm;
 	(void)force;
-	assert_string_equal(branch_id, "harbour");
+	(void)branch_id;
 	assert_true(min_ttl_ms > 0);
 	world.tokens_asked++;
 	*w = (struct wish){wishes, done, arg};
@@ -164,8 +164,29 @@ int clients_get_by_branch(
 	*ret = (struct client){.id = 7,
 		.client_oauth_id = mem_text("123456-app.apps"),
 		.branch_id = mem_text(branch_id),
-		.status = mem_text(world.client_status),
+		.status = mem_text(text_equal(branch_id, world.dead_branch) ? "needs_reconnect"
+									    : world.client_status),
 		.is_active = true};
+	return 0;
+}
+
+int clients_list(struct token_management *tm, const struct client_filter *filter,
+	client_each_fn *each, void *arg, struct fault *f)
+{
+	for (size_t i = (size_t)filter->after_id; i < ARRAY_LEN(world.clients); i++) {
+		struct client c = {0};
+		int done;
+
+		if (!world.clients[i])
+			break;
+		if (clients_get_by_branch(tm, world.clients[i], &c, f) < 0)
+			return -1;
+		c.id = (int64_t)i + 1;
+		done = each(arg, &c, f);
+		client_done(&c);
+		if (done != 0)
+			return done < 0 ? -1 : 0;
+	}
 	return 0;
 }
 
@@ -429,6 +450,11 @@ bool world_step(void)
 		return false;
 	}
 	return true;
+}
+
+bool world_is_quiet(void)
+{
+	return !tasks && !wishes && !calls && (!armed || armed->due_ms > world.mono_ms);
 }
 
 const char *world_run(const char *job_id)

@@ -46,7 +46,9 @@ struct world {
 	int calls_of_token;
 	int in_flight, in_flight_most;
 	enum token_outcome token_outcome;
-	const char *client_status; /* of every branch but "nowhere" */
+	const char *client_status; /* of every branch but "nowhere" … */
+	const char *dead_branch;   /* … and this one, which needs to be connected again */
+	const char *clients[4];    /* the registered ones, as a list shows them */
 	int64_t wall_ms, mono_ms;
 	char last_token[64], last_url[512]; /* of the last call */
 	unsigned steps;
@@ -61,6 +63,8 @@ void world_kill(void);  /* and dies: everything in memory is gone, nothing is wr
 
 /* One task, answer or timer; false when nothing will ever happen again without us. */
 bool world_step(void);
+/* Nothing is to be done before a timer that is not due yet. */
+bool world_is_quiet(void);
 /* Until the job has ended; its status in a static buffer. Fails when it does not. */
 const char *world_run(const char *job_id);
 
