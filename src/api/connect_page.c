@@ -9,6 +9,10 @@
 #include "api/problem.h"
 #include "base/text.h"
 
+#define ASK_GOOGLE                                                                       \
+	"seeing and managing your business listings – the only permission with which " \
+	"Google lets anybody read reviews"
+#define ASK_OTHER "what these systems need there to read the reviews"
 #define AGAIN_PATH "/token-management/auth/callback"
 
 /* Where the form may lead: here, and by our redirect to the provider. */
@@ -37,6 +41,7 @@ void connect_page_ask(struct request *req, const struct client *c, const char *t
 		{"email", c->workspace_email},
 		{"branch", c->branch_id},
 		{"provider", c->provider_title},
+		{"ask", strcmp(c->provider, "google") == 0 ? ASK_GOOGLE : ASK_OTHER},
 		{"action", buf_text(&action)},
 	};
 	page_answer_template(req, "connect.html", values, ARRAY_LEN(values), buf_text(&may_lead));

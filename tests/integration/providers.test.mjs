@@ -239,6 +239,68 @@ describe('registering', () => {
 	});
 });
 
+describe('a link', () => {
+	test('shows_whose_page_comes_next_and_its_button_may_lead_there', async () => {
+		const made = await register('signed', 'linked');
+		const link = await service.post(`/token-management/clients/${made.json.client_id}/connect-link`, {}, { key });
+		const at = new URL(link.json.url);
+		const page = await send('GET', `${service.url}${at.pathname}${at.search}`, { headers: { accept: 'text/html' } });
+		assert.equal(page.status, 200, page.text);
+		assert.match(page.text, /Continue to Test signed/);
+		assert.doesNotMatch(page.text, /Google/);
+		assert.ok(page.headers['content-security-policy'].includes(`form-action 'self' ${servers.signed.issuer}`), page.headers['content-security-policy']);
+	});
+});
+
+describe('a key that is changed', () => {
+	test('leaves_the_one_before_usable_until_the_server_knows_the_new_one', async () => {
+		assert.equal((await connect('signed', 'keyed')).status, 200);
+		const fresh = makeKey('EC');
+		const id = (await client('keyed')).client_id;
+		const changed = await service.request('PATCH', `/token-management/clients/${id}`, { key, json: { private_key: fresh.pem, key_id: fresh.id } });
+		assert.equal(changed.status, 200, changed.text);
+		const forced = await service.post('/token-management/tokens/refresh', { client_id: id }, { key });
+		assert.equal(forced.status, 200, forced.text);
+		assert.equal(servers.signed.calls.at(-2).answer.error, 'invalid_client');
+	});
+});
+
+describe('a server without issuer and revocation', () => {
+	let bare;
+	let other;
+	before(async () => {
+		bare = await startOAuthServer({ name: 'bare', client: { token_endpoint_auth_method: 'client_secret_post', client_secret: SECRET } });
+		const own = path.join(folder, 'bare.json');
+		fs.writeFileSync(own, JSON.stringify({ providers: [{ name: 'bare', authorization_url: `${bare.issuer}/auth`, token_url: `${bare.issuer}/token`,
+			scopes: ['openid', 'offline_access'], client_auth: 'client_secret_post', authorization_params: { prompt: 'consent' } }] }));
+		other = await startService({ env: { PROVIDERS_FILE: own } });
+	});
+	after(async () => {
+		await other?.end();
+		await bare.end();
+	});
+
+	test('its_own_callback_tells_whose_answer_it_is_and_revoking_says_that_it_is_here_only', async () => {
+		const otherKey = await other.key('admin');
+		const made = await other.post('/token-management/clients', { provider: 'bare', client_id: 'app-bare', client_secret: SECRET, branch_id: 'b',
+			workspace_email: 'owner@example.com', workspace_name: 'Shop', redirect_uri: bare.redirectUri }, { key: otherKey });
+		assert.equal(made.status, 201, made.text);
+		const jar = new CookieJar();
+		const begun = await send('GET', `${other.url}/token-management/oauth/login/${made.json.client_id}`, { key: otherKey, jar });
+		const back = new URL(await bare.browse(begun.headers.location));
+		const done = await send('GET', `${other.url}${back.pathname}${back.search}`, { jar });
+		assert.equal(done.status, 200, done.text);
+		const revoked = await other.post('/token-management/tokens/b/revoke', undefined, { key: otherKey });
+		assert.equal(revoked.status, 200, revoked.text);
+		assert.match(revoked.json.message, /dropped here only/);
+		const shown = await other.get(`/token-management/clients/${made.json.client_id}`, { key: otherKey });
+		assert.equal(shown.json.status, 'revoked');
+		assert.match(shown.json.status_reason, /revoked here only/);
+		assert.equal((await other.get('/token-management/tokens/b', { key: otherKey })).status, 409);
+		assert.ok(!bare.calls.some((call) => call.path.includes('revocation')));
+	});
+});
+
 describe('discovery', () => {
 	async function startWith(twist, isAway = false) {
 		const server = await startOAuthServer({ name: 'late', client: { token_endpoint_auth_method: 'client_secret_post', client_secret: SECRET } });
