@@ -105,8 +105,9 @@ const ACTS = {
 	}],
 	'POST /api/v1/review-fetch': ['job.started', (it) => it.ask('POST', '/api/v1/review-fetch', { branch_id: 'harbour' })],
 	'DELETE /api/v1/jobs/{id}': ['job.cancelled', async (it) => {
-		await it.google.fault({ target: 'reviews', latency_ms: 2000, count: 1000 });
-		const { json } = await it.ask('POST', '/api/v1/review-fetch', { branch_id: 'harbour', mode: 'quick' });
+		await eventually(async () => assert.ok((await it.ask('GET', '/api/v1/jobs')).json.jobs.every((job) => job.status === 'completed')));
+		await it.google.fault({ target: 'accounts', latency_ms: 3000, count: 1000 });
+		const { json } = await it.ask('POST', '/api/v1/review-fetch', { branch_id: 'harbour', mode: 'full' });
 		await it.ask('DELETE', `/api/v1/jobs/${json.job_id}`);
 		await it.google.calm();
 	}],
