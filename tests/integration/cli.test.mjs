@@ -137,7 +137,7 @@ test('a_new_key_stands_alone_on_stdout_and_nowhere_else', () => {
 test('key_create_says_what_is_missing_or_wrong', () => {
 	const service = shell();
 	const base = ['key', 'create', '--name', 'x', '--scope', 'admin'];
-	refused(service, 2, ['key'], /key create, key list or key revoke/);
+	refused(service, 2, ['key'], /key create, key list, key revoke or key sign-in-link/);
 	refused(service, 2, ['key', 'create', '--scope', 'admin'], /needs --name and --scope/);
 	refused(service, 2, ['key', 'create', '--name', 'x'], /needs --name and --scope/);
 	refused(service, 2, ['key', 'create', '--name'], /--name needs a value/);
