@@ -413,7 +413,7 @@ describe('the process', () => {
 	});
 
 	test('its_files_are_nobody_elses_business', () => {
-		for (const file of [service.db, service.vaultKey])
+		for (const file of service.isOnPostgres ? [service.vaultKey] : [service.db, service.vaultKey])
 			assert.equal(fs.statSync(file).mode & 0o077, 0, file);
 	});
 });

@@ -9,6 +9,9 @@
 //	const key = await service.key('admin');
 //	const branch = await service.connect({ key, branch_id: 'harbour' });
 //	const answer = await service.get('/token-management/tokens/harbour', { key });
+//
+// On PostgreSQL: the option `postgres` (postgres.mjs), or TEST_POSTGRES_URL in the environment for all that do not
+// say `postgres: null`. Each folder of a service has a database of its own.
 import { spawn, spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -16,6 +19,7 @@ import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeDatabase } from './postgres.mjs';
 import { collect, eventually, SANITIZER, within } from './process.mjs';
 
 export { eventually, within } from './process.mjs';
@@ -297,15 +301,28 @@ export class Service {
 		this.bin = options.bin ?? SERVICE_BIN;
 		this.dir = options.dir ?? makeFolder();
 		this.db = path.join(this.dir, 'review-fetcher.db');
+		this.databaseUrl = options.databaseUrl ?? this.chooseDatabase();
 		this.vaultKey = path.join(this.dir, 'vault.key');
 		this.port = 0;
 		this.past = []; // log lines of earlier lives
 	}
 
+	chooseDatabase() {
+		const { postgres, pooled } = this.options;
+		const address = postgres ? (pooled ? postgres.poolerAddress : postgres.address) : process.env.TEST_POSTGRES_URL;
+		if (postgres === null || !address)
+			return `sqlite:${this.db}`;
+		return makeDatabase(address, path.basename(this.dir).toLowerCase());
+	}
+
+	get isOnPostgres() {
+		return this.databaseUrl.startsWith('postgres');
+	}
+
 	get env() {
 		return baseEnv({
 			API_PORT: this.port,
-			TOKEN_MANAGEMENT_DATABASE_URL: `sqlite:${this.db}`,
+			TOKEN_MANAGEMENT_DATABASE_URL: this.databaseUrl,
 			VAULT_KEY_FILE: this.vaultKey,
 			TOKEN_BACKGROUND_REFRESH: 'off', // tests count requests; those of the background switch it on
 			LOG_LEVEL: 'debug',
@@ -323,7 +340,17 @@ export class Service {
 		this.pid = this.program.pid;
 	}
 
+	// On SQLite the service brings its schema up to date by itself.
+	migrate() {
+		const { code, stdout, stderr } = this.cli('migrate', 'up');
+		assert.equal(code, 0, `migrate up: ${stdout}${stderr}`);
+	}
+
 	async start() {
+		if (this.isOnPostgres && !this.isMigrated && this.options.migrate !== false) {
+			this.migrate();
+			this.isMigrated = true;
+		}
 		this.launch();
 		this.port = await waitForPort(this.program, 'serve.started');
 		this.url = `http://127.0.0.1:${this.port}`;
