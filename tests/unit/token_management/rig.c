@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "token_management/grant.h"
+#include "../database.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -103,7 +104,7 @@ int rig_up(void **state)
 	snprintf(r->folder, sizeof(r->folder), "/tmp/rf-tm-XXXXXX");
 	assert_non_null(mkdtemp(r->folder));
 	snprintf(r->database, sizeof(r->database), "%s/test.db", r->folder);
-	snprintf(r->url, sizeof(r->url), "sqlite:%s", r->database);
+	database_make(r->folder, r->url, sizeof(r->url));
 	snprintf(r->key_file, sizeof(r->key_file), "%s/vault.key", r->folder);
 	make_settings(r);
 	options.url = r->url;
@@ -137,6 +138,7 @@ int rig_down(void **state)
 	pool_stop(r->pool);
 	vault_close(r->vault);
 	store_close(r->store);
+	database_drop(r->folder);
 	secret_drop(&r->settings.google_client_secret);
 	remove_folder(r->folder);
 	log_use(NULL);

@@ -14,7 +14,7 @@
 #include "vault/vault.h"
 
 struct rig {
-	char folder[64], database[128], url[160], key_file[128];
+	char folder[64], database[128], url[240], key_file[128];
 	struct settings settings;
 	struct store *store;
 	struct vault *vault;
