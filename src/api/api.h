@@ -24,6 +24,9 @@ struct api_parts { /* borrowed */
 	/* 0 while the database answers; asked on a worker by /ready and /health. */
 	int (*check_database)(void *arg, struct fault *f);
 	void *arg;
+	/* The parts above are still missing: only what the service says about itself answers, all
+	 * else is told to come again. */
+	bool is_waiting;
 };
 /* Listens. -1 FAULT_INPUT: the address is taken or not ours (names it and the cure). */
 MUST_CHECK int api_start(const struct api_parts *parts, struct api **ret, struct fault *f);

@@ -135,6 +135,21 @@ static void refuse_closed(struct conn *c)
 	problem_retry_after(&c->req, 2000);
 }
 
+/* Routes that need neither keys nor rows. */
+static bool can_answer_while_waiting(const char *path)
+{
+	return strcmp(path, "/") == 0 || strcmp(path, "/api/v1/health") == 0 ||
+	       strcmp(path, "/api/v1/ready") == 0;
+}
+
+static void refuse_waiting(struct conn *c)
+{
+	refuse(c, 503,
+		"The database cannot be reached yet: try again in a few seconds. "
+		"/api/v1/ready tells the cause.");
+	problem_retry_after(&c->req, 2000);
+}
+
 static void decide_early(struct conn *c)
 {
 	char *path, *query = NULL;
@@ -156,6 +171,8 @@ static void decide_early(struct conn *c)
 		c->is_decided = true;
 	} else if (uri_split(c->uri, &path, &query) != 0) {
 		refuse(c, 400, "The request target is not a path: it must start with '/'.");
+	} else if (c->api->parts.is_waiting && !can_answer_while_waiting(path)) {
+		refuse_waiting(c);
 	} else if (find_route(c, path)) {
 		if (query_decode(query, c->req.query, REQUEST_QUERY_MAX, &c->req.n_query, &f) < 0 ||
 			auth_check(&c->req, c->req.route->scope, c->is_loopback, &f) < 0)

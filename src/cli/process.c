@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -66,6 +67,15 @@ static void end_at_once(int number)
 	(void)number;
 	if (clock_mono_ms() - first_ms > SAME_WISH_MS)
 		_exit(130);
+}
+
+bool process_ends_within(int64_t ms)
+{
+	const struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	sigset_t set;
+
+	end_set(&set);
+	return sigtimedwait(&set, NULL, &limit) > 0;
 }
 
 int process_wait_for_end(void)

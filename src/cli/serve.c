@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/await.h"
 #include "cli/command.h"
 #include "cli/process.h"
 #include "cli/ring.h"
@@ -119,15 +120,19 @@ static unsigned count_workers(void)
 	return (unsigned)n;
 }
 
-/* On SQLite this process alone serves the file, so it may bring it up to date by itself. */
+/* On SQLite this process alone serves the file, so it may bring it up to date by itself. What
+ * await_store answers. */
 static int start_store(struct service *s, unsigned workers, struct fault *f)
 {
 	const struct store_options options = {
 		.url = s->settings->database_url, .connections = workers + 1, .exclusive = true};
 	struct store_version v;
-	int applied;
+	int applied, outcome;
 
-	if (store_open(&options, &s->store, f) < 0 || store_version(s->store, &v, f) < 0)
+	outcome = await_store(s->settings, &options, s->pool, s->scheduler, &s->store, f);
+	if (outcome != AWAIT_FOUND)
+		return outcome;
+	if (store_version(s->store, &v, f) < 0)
 		return -1;
 	if (v.database < v.binary && strncmp(s->settings->database_url, "sqlite:", 7) != 0)
 		return fault_raise(f, FAULT_CONFLICT,
@@ -197,16 +202,20 @@ static int start_parts(struct service *s, struct fault *f)
 	return api_start(&api, &s->api, f);
 }
 
+/* What start_store answers. */
 static int start(struct service *s, struct fault *f)
 {
 	unsigned workers = count_workers();
+	int outcome;
 
-	if (start_store(s, workers, f) < 0 ||
-		ring_open(s->settings->vault_key_file, s->store, &s->vault, f) < 0 ||
-		start_net(s, f) < 0)
-		return -1;
 	s->pool = pool_new("worker", workers);
 	s->scheduler = scheduler_new();
+	outcome = start_store(s, workers, f);
+	if (outcome != AWAIT_FOUND)
+		return outcome;
+	if (ring_open(s->settings->vault_key_file, s->store, &s->vault, f) < 0 ||
+		start_net(s, f) < 0)
+		return -1;
 	if (start_parts(s, f) < 0)
 		return -1;
 	follow_start(s);
@@ -288,17 +297,22 @@ static int serve(struct call *call, const struct options *o)
 {
 	struct service s = {0};
 	struct fault f;
+	int outcome;
 
 	process_harden();
 	process_block_signals();
 	if (load_settings(call, o, &s.settings, &f) < 0)
 		return complain_fault(&f);
-	if (start(&s, &f) < 0) {
+	outcome = start(&s, &f);
+	if (outcome < 0) {
 		stop(&s);
 		settings_free(s.settings);
 		return complain(EXIT_FAILED, "%s", f.text);
 	}
-	run(&s, call->started_ms);
+	if (outcome == AWAIT_ENDED)
+		stop(&s);
+	else
+		run(&s, call->started_ms);
 	settings_free(s.settings);
 	return EXIT_DONE;
 }

@@ -259,7 +259,7 @@ static int begin(struct db *base, struct fault *f)
 	else
 		pthread_rwlock_rdlock(&db->site->gate);
 	db->has_gate = true;
-	if (exec(db, begin_sql, POSTGRES_STATEMENT_MS, f) < 0) {
+	if (exec(db, begin_sql, POSTGRES_PROMPT_MS, f) < 0) {
 		give_gate(db);
 		return -1;
 	}
@@ -295,7 +295,7 @@ static void rollback(struct db *base)
 	bool has_lost = base->has_lost;
 
 	if (!base->is_broken && db->pq->PQtransactionStatus(db->conn) != PQTRANS_IDLE &&
-		exec(db, "ROLLBACK", POSTGRES_STATEMENT_MS, &ignored) < 0)
+		exec(db, "ROLLBACK", POSTGRES_PROMPT_MS, &ignored) < 0)
 		base->is_broken = true;
 	base->has_lost = has_lost;
 	give_gate(db);
@@ -328,7 +328,7 @@ static int lock_migrations(struct db *base, struct fault *f)
 
 static int ping(struct db *base, struct fault *f)
 {
-	return exec(postgres_of(base), "SELECT 1", POSTGRES_STATEMENT_MS, f);
+	return exec(postgres_of(base), "SELECT 1", POSTGRES_PROMPT_MS, f);
 }
 
 static int see_any(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)

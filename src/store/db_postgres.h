@@ -77,6 +77,7 @@ struct postgres_db {
 	const struct pq *pq;
 	PGconn *conn;
 	bool has_gate;
+	bool is_late;       /* the last answer did not come in time */
 	bool is_committing; /* a loss now leaves open what became of the transaction */
 };
 
@@ -88,6 +89,8 @@ struct postgres_db {
 #define POSTGRES_LOCK_MS 20000
 #define POSTGRES_IDLE_MS 15000
 #define POSTGRES_SCRIPT_MS (6 * 3600 * 1000)
+/* What needs no time at the server: longer means that it is away, or that a pooler waits for it. */
+#define POSTGRES_PROMPT_MS 8000
 
 MUST_CHECK int postgres_connect(struct db_site *site, PGconn **ret, struct fault *f);
 /*

@@ -65,7 +65,9 @@ static int raise_later(
 static int raise_lost(struct postgres_db *db, const char *words, struct fault *f)
 {
 	db->base.is_broken = true;
-	db->base.has_lost = !db->is_committing;
+	db->base.has_lost = !db->is_committing && !db->is_late;
+	if (db->is_late)
+		words = "no answer came in time";
 	if (db->is_committing)
 		return raise_later(f, BUSY_RETRY_AFTER_MS,
 			"the connection to the database was lost in the middle of a commit, which "

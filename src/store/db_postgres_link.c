@@ -225,16 +225,22 @@ int postgres_connect(struct db_site *site, PGconn **ret, struct fault *f)
 	return result;
 }
 
+static bool read_more(struct postgres_db *db, short events, int64_t until_ms)
+{
+	int state = wait_for(db->pq->PQsocket(db->conn), events, until_ms);
+
+	db->is_late = state == 1;
+	return state == 0 && db->pq->PQconsumeInput(db->conn);
+}
+
 /* Sends what is still to be sent, reading meanwhile so that neither side waits for the other. */
 static bool flush(struct postgres_db *db, int64_t until_ms)
 {
 	int left;
 
-	while ((left = db->pq->PQflush(db->conn)) > 0) {
-		if (wait_for(db->pq->PQsocket(db->conn), POLLIN | POLLOUT, until_ms) != 0 ||
-			!db->pq->PQconsumeInput(db->conn))
+	while ((left = db->pq->PQflush(db->conn)) > 0)
+		if (!read_more(db, POLLIN | POLLOUT, until_ms))
 			return false;
-	}
 	return left == 0;
 }
 
@@ -242,8 +248,7 @@ static bool flush(struct postgres_db *db, int64_t until_ms)
 static bool next_answer(struct postgres_db *db, int64_t until_ms, PGresult **ret)
 {
 	while (db->pq->PQisBusy(db->conn))
-		if (wait_for(db->pq->PQsocket(db->conn), POLLIN, until_ms) != 0 ||
-			!db->pq->PQconsumeInput(db->conn))
+		if (!read_more(db, POLLIN, until_ms))
 			return false;
 	*ret = db->pq->PQgetResult(db->conn);
 	return true;
@@ -260,7 +265,10 @@ PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms)
 {
 	int64_t until_ms = clock_mono_ms() + timeout_ms;
 	PGresult *kept = NULL, *result = NULL;
-	bool goes_on = flush(db, until_ms);
+	bool goes_on;
+
+	db->is_late = false;
+	goes_on = flush(db, until_ms);
 
 	while (goes_on && (goes_on = next_answer(db, until_ms, &result)) && result != NULL) {
 		bool is_copy = db->pq->PQresultStatus(result) == PGRES_COPY_IN ||

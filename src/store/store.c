@@ -14,7 +14,8 @@
 #include "store/db.h"
 
 #define TRANSACT_TRIES_MAX 10
-#define TRANSACT_PAUSE_MS 4 /* doubled each time, with jitter */
+#define TRANSACT_TRY_MS 6000 /* no new try after that */
+#define TRANSACT_PAUSE_MS 4  /* doubled each time, with jitter */
 #define TRANSACT_PAUSE_MOST_MS 300
 
 struct store {
@@ -260,6 +261,7 @@ static void pause_before_try(int tries)
 int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f)
 {
 	const struct store *outer = transacting;
+	int64_t until_ms = clock_mono_ms() + TRANSACT_TRY_MS;
 	struct db *db;
 	int result;
 
@@ -271,7 +273,8 @@ int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault
 	for (int tries = 1;; tries++) {
 		db->lost_before = tries > 1;
 		result = transact_once(db, body, arg, f);
-		if (result >= 0 || !db->has_lost || tries == TRANSACT_TRIES_MAX)
+		if (result >= 0 || !db->has_lost || tries == TRANSACT_TRIES_MAX ||
+			clock_mono_ms() > until_ms)
 			break;
 		pause_before_try(tries);
 		if (replace_broken(s, &db, f) < 0)

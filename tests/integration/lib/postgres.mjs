@@ -119,13 +119,13 @@ export class Postgres {
 		this.file('users', `"${USER}" "${PASSWORD}"\n`);
 		this.file('pgbouncer.ini', ['[databases]', `* = host=127.0.0.1 port=${this.port}`, '[pgbouncer]', 'listen_addr = 127.0.0.1',
 			`listen_port = ${this.poolerPort}`, `unix_socket_dir = ${this.dir}`, 'pool_mode = transaction', 'auth_type = scram-sha-256',
-			'auth_file = users', 'max_client_conn = 500', 'default_pool_size = 12', 'server_login_retry = 1', ''].join('\n'));
+			'auth_file = users', 'max_client_conn = 500', 'default_pool_size = 12', 'server_login_retry = 1', 'query_wait_timeout = 3', ''].join('\n'));
 		this.pooler = this.launch('/usr/sbin/pgbouncer', ['pgbouncer.ini'], 'pgbouncer.log');
 		await eventually(async () => this.command('pg_isready', ['-q', '-h', '127.0.0.1', '-p', String(this.poolerPort)]), { timeout: DEADLINE_MS, every: 50 });
 		return this;
 	}
 
-	// 'SIGINT' ends its connections, 'SIGQUIT' all of it at once, 'SIGKILL' is a crash.
+	// 'SIGINT' ends its connections, 'SIGQUIT' all of it at once, as a crash would: the next start recovers.
 	async end(child, signal) {
 		if (!child || !running.has(child))
 			return;
