@@ -32,6 +32,7 @@ struct node {
 static const struct route *const tables[] = {
 	health_routes,
 	google_routes,
+	notification_routes,
 	client_routes,
 	audit_routes,
 	connect_routes,

@@ -35,7 +35,9 @@ struct settings {
 	const char *google_auth_url, *google_token_url, *google_revoke_url;
 	const char *google_accounts_url, *google_locations_url, *google_reviews_url;
 	const char *google_notifications_url;
-	const char *google_jwks_url;        /* the keys under which Google signs */
+	const char *google_jwks_url; /* the keys under which Google signs */
+	const char *google_push_account, *google_pubsub_topic; /* NULL: none */
+	const char *google_push_audience;
 	const char *google_client_id;       /* NULL: none */
 	struct secret google_client_secret; /* empty: none */
 	int64_t google_requests_per_minute;

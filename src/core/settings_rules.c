@@ -195,6 +195,15 @@ static void derive_public_url(struct settings *s)
 	setting_set_text(s, &settings_table[index_of("PUBLIC_URL")], url);
 }
 
+/* As a subscription has it that was made with the address of the endpoint alone. */
+static void derive_audience(struct settings *s)
+{
+	AUTO(buf_drop) struct buf url = BUF_INIT(8192);
+
+	buf_addf(&url, "%s/api/v1/notifications/google", s->public_url);
+	setting_set_text(s, &settings_table[index_of("GOOGLE_PUSH_AUDIENCE")], buf_text(&url));
+}
+
 int settings_relate(struct settings *s, const struct setting_given *given, struct fault *f)
 {
 	if (check_host(s, f) < 0 || check_auth(s, f) < 0 || check_database(s, f) < 0 ||
@@ -207,6 +216,8 @@ int settings_relate(struct settings *s, const struct setting_given *given, struc
 		s->api_workers = usable_cores();
 	if (!is_given(given, "PUBLIC_URL"))
 		derive_public_url(s);
+	if (!is_given(given, "GOOGLE_PUSH_AUDIENCE"))
+		derive_audience(s);
 	if (s->mock_google_api)
 		point_at_simulator(s, given);
 	return 0;

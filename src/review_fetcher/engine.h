@@ -128,6 +128,11 @@ void jobs_show_waiting(struct review_fetcher *rf);
 /* The Cloud project of an OAuth client id: what quota is counted by. A length of client_id. */
 size_t project_length(const char *client_id);
 
+/* ---- jobs.c ---- */
+/* Whether a branch can get a token; a job without would only fail. -1: FAULT_MISSING,
+ * FAULT_CONFLICT (the text says what to do), or the database. Worker. */
+MUST_CHECK int job_check_branch(struct review_fetcher *rf, const char *branch_id, struct fault *f);
+
 /* ---- job.c ---- */
 struct job_claim { /* what the claim of a row brought */
 	char id[37];

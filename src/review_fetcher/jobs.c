@@ -117,8 +117,7 @@ static int start_body(struct db *db, void *arg, struct fault *f)
 	return in->actor != NULL ? audit_start(db, s, f) : 0;
 }
 
-/* A branch that cannot get a token would only make a job that fails. */
-static int check_branch(struct review_fetcher *rf, const char *branch_id, struct fault *f)
+int job_check_branch(struct review_fetcher *rf, const char *branch_id, struct fault *f)
 {
 	static const char *const usable[] = {"connected", "expiring", "degraded"};
 	struct client client = {0};
@@ -181,7 +180,7 @@ static void drop_token(struct review_fetcher *rf, const char *id)
 static int start(
 	struct review_fetcher *rf, struct job_input *in, struct starting *s, struct fault *f)
 {
-	if (in->branch_id && check_branch(rf, in->branch_id, f) < 0)
+	if (in->branch_id && job_check_branch(rf, in->branch_id, f) < 0)
 		return -1;
 	if (!in->branch_id && keep_token(rf, s->id, in, f) < 0)
 		return -1;

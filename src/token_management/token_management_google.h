@@ -42,6 +42,24 @@ void google_jwt_check(struct token_management *tm, const char *text, size_t len,
 /* Whether `iss` of claims is Google, in one of the spellings that it uses. */
 bool google_is_issuer(const json_t *claims);
 
+/* ---- who posts a push message ---- */
+
+struct google_caller_wish { /* borrowed for the call */
+	const char *audience, *email;
+};
+enum google_caller {
+	GOOGLE_CALLER_IS,
+	GOOGLE_CALLER_IS_NOT,
+	GOOGLE_CALLER_UNKNOWN, /* Google's keys cannot be had at the moment */
+};
+typedef void google_caller_done_fn(void *arg, enum google_caller caller, uint32_t retry_after_ms);
+/*
+ * Worker. Whether an OpenID Connect token is Google's word that its bearer is that service account
+ * and means us: iss, aud, exp, iat, email, email_verified. done as with google_jwt_check.
+ */
+void google_caller_check(struct token_management *tm, const char *text, size_t len,
+	const struct google_caller_wish *wish, google_caller_done_fn *done, void *arg);
+
 /* ---- security events (RFC 8417, RFC 8935; Google's Cross-Account Protection) ---- */
 
 enum security_event_outcome {

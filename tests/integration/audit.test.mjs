@@ -48,6 +48,15 @@ function mutatingRoutes() {
 
 // How each of them is used with success, and the action that it must leave. A route without a row here fails the
 // test below: add it, with what it does. null: it changes nothing that lasts, and says why.
+const someAccount = async (it) => {
+	await it.ask('POST', '/api/v1/review-fetch', { branch_id: 'harbour' });
+	return eventually(async () => {
+		const { accounts } = (await it.ask('GET', '/api/v1/accounts')).json;
+		assert.ok(accounts.length > 0);
+		return accounts[0].account_id;
+	});
+};
+
 const ACTS = {
 	'POST /token-management/clients': ['client.registered', (it) => it.service.register({ key: it.key, branch_id: 'fresh' })],
 	'PATCH /token-management/clients/{id}': ['client.changed', (it) => it.ask('PATCH', `/token-management/clients/${it.id}`, { workspace_name: 'New' })],
@@ -128,6 +137,15 @@ const ACTS = {
 	'DELETE /sessions/{session_id}': ['session.ended', async (it) => {
 		const { json } = await it.ask('POST', '/session');
 		return it.ask('DELETE', `/sessions/${json.session_id}`);
+	}],
+	'POST /api/v1/notifications/google': null, // Google has one review read; that is a job, with its events
+	'PUT /api/v1/accounts/{id}/notifications': ['notifications.set', async (it) => {
+		const id = await someAccount(it);
+		return it.ask('PUT', `/api/v1/accounts/${id}/notifications`, { topic: 'projects/p/topics/t' });
+	}],
+	'DELETE /api/v1/accounts/{id}/notifications': ['notifications.removed', async (it) => {
+		const id = await someAccount(it);
+		return it.ask('DELETE', `/api/v1/accounts/${id}/notifications`);
 	}],
 	'POST /api/v1/stream-session': null, // memory of a minute; the job that it starts is audited when it starts
 };

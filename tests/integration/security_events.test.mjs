@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { startPostgres } from './lib/postgres.mjs';
 import { eventually, send, startService, startSimulator } from './lib/service.mjs';
 
 const APP = 'demo-app.apps.googleusercontent.com';
@@ -294,4 +295,25 @@ describe('the keys of google', () => {
 		assert.deepEqual([...seen].sort(), [400, 429]);
 		assert.equal(await asked('certs', mine), 1);
 	});
+});
+
+test('over_postgresql_an_event_does_the_same_and_counts_once', async (t) => {
+	const postgres = await startPostgres({ t });
+	const there = await startService({ t, simulator: google, postgres });
+	const made = await there.key('admin');
+	const one = await there.connect({ key: made, branch_id: 'pg-one', workspace_email: people[2], choice: { account: people[2] } });
+	await there.connect({ key: made, branch_id: 'pg-two', workspace_email: people[2], choice: { account: people[2] } });
+	const state = async (branch) => (await there.get(`/token-management/clients?q=${branch}`, { key: made })).json.clients[0].status;
+	assert.equal((await post(await event({ type: 'token-revoked', refresh_token: await refreshTokenOf(2) }), there)).status, 202);
+	assert.deepEqual([await state('pg-one'), await state('pg-two')], ['connected', 'needs_reconnect']);
+	const disabled = await event({ type: 'account-disabled', user: people[2], claims: soon() });
+	const answers = await Promise.all(Array.from({ length: 6 }, () => post(disabled, there)));
+	assert.deepEqual(new Set(answers.map((a) => a.status)), new Set([202]));
+	assert.equal(await state('pg-one'), 'needs_reconnect');
+	assert.equal((await post(await event({ type: 'account-enabled', user: people[2] }), there)).status, 202);
+	await eventually(async () => assert.equal(await state('pg-one'), 'connected'));
+	assert.equal((await post(disabled, there)).status, 202);
+	assert.equal(await state('pg-one'), 'connected');
+	await there.reconnect({ key: made, id: one.client_id, choice: { account: people[2] } });
+	assert.equal((await post(await event({ type: 'sessions-revoked', user: people[2] }), there)).status, 202);
 });

@@ -83,7 +83,8 @@ static void check_key(void *arg, const struct route *r)
 			       strcmp(path, "/openapi.json") == 0 ||
 			       strcmp(path, "/sign-in") == 0 ||
 			       strncmp(path, "/token-management/auth/callback", 31) == 0 ||
-			       strcmp(path, "/token-management/events/google") == 0;
+			       strcmp(path, "/token-management/events/google") == 0 ||
+			       strcmp(path, "/api/v1/notifications/google") == 0;
 	assert_int_equal(is_exempt, r->scope == 0);
 	if (is_exempt || (r->scope & ROUTE_OR_LOOPBACK))
 		return;
