@@ -17,8 +17,6 @@
 #include "store/store.h"
 #include "token_management/token_management.h"
 
-#define JOBS_KEPT_MS (30LL * 24 * 60 * 60 * 1000)
-
 struct claiming {
 	struct review_fetcher *rf;
 	struct job_claim claim;
@@ -297,9 +295,7 @@ static int beat_body(struct db *db, void *arg, struct fault *f)
 	}
 	if (db_exec(db, queued_sql, NULL, f, db_text(b->rf->owner), db_int(now_ms + LEASE_MS)) < 0)
 		return -1;
-	return db_exec(db,
-		"DELETE FROM jobs WHERE created_at_ms < $1 AND finished_at_ms IS NOT NULL", NULL, f,
-		db_int(now_ms - JOBS_KEPT_MS));
+	return jobs_tidy(db, now_ms, f);
 }
 
 /* A job that somebody else cancelled, or took over. */

@@ -158,6 +158,10 @@ void job_show_waiting(struct job *j);
 void job_unref(struct job *j);
 void job_free(struct job *j); /* with its walks, whatever they wait for */
 
+/* ---- job_tidy.c: inside a transaction ---- */
+/* Takes away some of what old jobs left. */
+MUST_CHECK int jobs_tidy(struct db *db, int64_t now_ms, struct fault *f);
+
 /* ---- job_events.c ---- */
 /* Inside the transaction that gave the job its status: the event of that. */
 MUST_CHECK int job_tell(struct db *db, const char *id, struct fault *f);

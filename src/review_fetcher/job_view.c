@@ -14,7 +14,8 @@
 	"id, branch_id, mode, status, waiting_until_ms, error, accounts, locations, reviews,"      \
 	" reviews_new, reviews_changed, reviews_unchanged, pages, google_calls, cancel_requested," \
 	" created_at_ms, started_at_ms, finished_at_ms, reviews_edited, replies_added,"            \
-	" replies_changed, replies_removed, reviews_deleted, reviews_restored"
+	" replies_changed, replies_removed, reviews_deleted, reviews_restored, walks_dropped,"     \
+	" locations_done"
 
 struct progress {
 	int64_t listings_open; /* accounts and locations: until they are done nobody knows the whole
@@ -23,11 +24,13 @@ struct progress {
 	double under_way; /* of the locations that are being read, in locations */
 };
 
-struct view {
+struct view { /* of a job */
 	struct json_out *out;
 	const char *id;
 	bool found, ended;
 	bool completed;
+	bool is_tidied; /* its walks are gone, but for those that failed */
+	int64_t locations, locations_done;
 	struct progress progress;
 };
 
@@ -127,6 +130,9 @@ static int write_job(void *arg, const struct db_value *cols, size_t n_cols, stru
 	v->found = true;
 	v->ended = is_ended(db_get_text(&cols[3]));
 	v->completed = text_equal(db_get_text(&cols[3]), "completed");
+	v->locations = db_get_int(&cols[7]);
+	v->is_tidied = db_get_int(&cols[24]) != 0;
+	v->locations_done = db_get_int(&cols[25]);
 	put_job(v->out, cols);
 	return 0;
 }
@@ -206,6 +212,10 @@ static int write_body(struct db *db, void *arg, struct fault *f)
 		return fault_raise(f, FAULT_MISSING, "Job %.80s not found", v->id);
 	if (db_read(db, progress_sql, read_progress, &v->progress, f, db_text(v->id)) < 0)
 		return -1;
+	if (v->is_tidied) {
+		v->progress.locations = v->locations;
+		v->progress.locations_done = v->locations_done;
+	}
 	put_percent(v);
 	json_add_int(v->out, "errors_total", v->progress.failed);
 	json_key(v->out, "errors");

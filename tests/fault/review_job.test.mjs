@@ -83,6 +83,50 @@ test('killed_at_random_pages_a_job_goes_on_and_every_review_comes_once', async (
 	assert.ok(counts.reviews <= needed + kills * 8, `${counts.reviews} review pages for ${needed}`);
 });
 
+// Every review event that was ever written, in order.
+async function events({ service, key }) {
+	const found = [];
+	let cursor = '';
+	do {
+		const answer = await service.get(`/api/v1/events?kind=review&limit=500${cursor && `&cursor=${cursor}`}`, { key, headers: { accept: 'application/json' } });
+		assert.equal(answer.status, 200, answer.text);
+		found.push(...answer.json.events);
+		cursor = answer.json.next_cursor;
+	} while (cursor);
+	return found;
+}
+
+const tally = (list) => list.reduce((all, event) => ({ ...all, [event.event]: (all[event.event] ?? 0) + 1 }), {});
+
+test('killed_at_random_pages_each_change_is_told_once', async (t) => {
+	const it = await begin(t);
+	await ended(it, await startJob(it));
+	assert.deepEqual(tally(await events(it)), { 'review.new': ALL });
+	for (const op of ['edit', 'answer', 'delete', 'add'])
+		await it.google.control('POST', '/world', { op, all: true, salt: op.length });
+	await it.google.fault({ target: 'v4', latency_ms: 40 });
+	const id = await startJob(it);
+	for (let i = 0; i < 4; i++) {
+		const before = (await it.google.counts()).reviews;
+		await eventually(async () => assert.ok((await it.google.counts()).reviews > before + (i % 2) || /completed/.test((await status(it, id)).status)), PATIENT);
+		await it.service.kill();
+		await it.service.restart();
+	}
+	const job = await ended(it, id);
+	assert.equal(job.status, 'completed', JSON.stringify(job));
+	const found = await events(it);
+	assert.equal(new Set(found.map((e) => e.event_id)).size, found.length);
+	// The dice may edit and answer one review, or delete what was edited: what is stored says how often.
+	const changes = Object.fromEntries(Object.entries(job.changes).filter(([kind, n]) => n && kind !== 'new').map(([kind, n]) => [`review.${kind}`, n]));
+	assert.deepEqual(tally(found), { ...changes, 'review.new': ALL + 6 });
+	assert.equal(job.changes.deleted, 6);
+	assertEachOnce(await stored(it), ALL);
+	await it.google.control('DELETE', '/faults');
+	const again = await ended(it, await startJob(it));
+	assert.equal(Object.values(again.changes).reduce((sum, n) => sum + n, 0), 0);
+	assert.equal((await events(it)).length, found.length);
+});
+
 test('a_google_that_dies_and_returns_delays_a_job_but_loses_nothing', async (t) => {
 	// The file keeps its grants over its death, as Google would.
 	const state = path.join(makeFolder(), 'google.state');

@@ -581,6 +581,32 @@ static void an_outage_parks_nobody_the_first_time(void **state)
 	assert_string_equal(run("quick"), "completed");
 }
 
+/* ---- what jobs leave ---- */
+
+static void walks_that_ended_well_are_forgotten_after_a_day(void **state)
+{
+	const char *job;
+	char id[37];
+
+	(void)state;
+	fill(3, 2);
+	world.rules[0] = (struct rule){.match = "l000-0/reviews",
+		.count = 1,
+		.status = 404,
+		.body = NOT_FOUND_BODY,
+		.retry_after_ms = -1};
+	job = world_job_of("full");
+	snprintf(id, sizeof(id), "%s", job);
+	assert_string_equal(world_run(id), "partial");
+	assert_int_equal(world_number("SELECT count(*) FROM job_walks"), 10);
+	assert_non_null(strstr(world_status(id), "\"percent\":66,\"errors_total\":1"));
+	world.wall_ms += 26 * HOUR_MS;
+	for (int i = 0; i < 60 && world_number("SELECT count(*) FROM job_walks") > 1; i++)
+		(void)world_step();
+	assert_int_equal(world_number("SELECT count(*) FROM job_walks"), 1);
+	assert_non_null(strstr(world_status(id), "\"percent\":66,\"errors_total\":1"));
+}
+
 /* ---- dying on the way ---- */
 
 static void begin_changed_world(void)
@@ -660,6 +686,7 @@ int main(void)
 		T(a_location_that_cannot_be_read_is_left_alone_longer_each_time),
 		T(a_person_who_asks_for_a_full_pass_asks_for_parked_locations_too),
 		T(an_outage_parks_nobody_the_first_time),
+		T(walks_that_ended_well_are_forgotten_after_a_day),
 		T(a_process_that_dies_between_any_two_steps_tells_each_change_once),
 	};
 	return cmocka_run_group_tests_name("review_fetcher/changes", tests, NULL, NULL);
