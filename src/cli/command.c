@@ -9,7 +9,7 @@
 #include "base/text.h"
 
 const struct command *const commands[] = {&serve_command, &migrate_command, &key_command,
-	&vault_command, &import_command, &version_command, &help_command, NULL};
+	&vault_command, &import_command, &export_command, &version_command, &help_command, NULL};
 
 int complain(int exit_code, const char *format, ...)
 {

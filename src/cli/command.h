@@ -25,7 +25,7 @@ struct command {
 };
 
 extern const struct command serve_command, migrate_command, key_command, vault_command,
-	import_command, version_command, help_command;
+	import_command, export_command, version_command, help_command;
 extern const struct command *const commands[]; /* ended by NULL */
 
 /* An option of a subcommand, filled by options_take. */

@@ -4,68 +4,46 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/archive.h"
 #include "cli/command.h"
+#include "cli/house.h"
 #include "cli/process.h"
-#include "cli/ring.h"
 #include "token_management/token_management_import.h"
-#include "vault/vault.h"
 
 #define PIECE_BYTES (256 * 1024)
 #define REPORT_PAGE 1000
 
 static const char help[] =
 	"Usage: review-fetcher import [FILE] [--on-conflict keep|replace]\n"
+	"       review-fetcher import [FILE] --passphrase-file FILE [--merge]\n"
 	"       review-fetcher import --status ID\n"
 	"       review-fetcher import --report ID [--all]\n"
 	"\n"
-	"Takes in connections that have a refresh token already, from FILE or from standard "
-	"input:\n"
-	"JSON lines, one connection each, with client_id, client_secret, redirect_uri, branch_id,\n"
-	"workspace_email, workspace_name and refresh_token, and if need be scope, provider and\n"
-	"granted_at. Secrets are sealed before they reach the database. The server verifies each\n"
-	"token by a refresh, at once when it runs, else when it is started. The same file may be\n"
-	"sent again at any time: nothing is imported twice.\n"
+	"Takes in what FILE (or standard input) holds; its first line says which it is:\n"
 	"\n"
-	"  --on-conflict WHAT  keep (the default): a branch that exists stays as it is; replace: "
-	"it\n"
-	"                      gets the new token at once, and its old grant is given up\n"
-	"  --status ID         how far an import is\n"
-	"  --report ID         what became of each line that is not verified, as JSON lines; exit\n"
-	"                      code 1 when there is any. With --all: of every line\n"
+	"Connections that have a refresh token already: JSON lines, one connection each, with\n"
+	"client_id, client_secret, redirect_uri, branch_id, workspace_email, workspace_name and\n"
+	"refresh_token, and if need be scope, provider and granted_at. Secrets are sealed before\n"
+	"they reach the database. The server verifies each token by a refresh, at once when it\n"
+	"runs, else when it is started.\n"
+	"\n"
+	"What \"review-fetcher export\" made: everything comes back as it was, into an empty\n"
+	"database. No server may run on it meanwhile.\n"
+	"\n"
+	"Either may be interrupted at any moment; the same file again goes on where it was.\n"
+	"\n"
+	"  --on-conflict WHAT      keep (the default): a branch that exists stays as it is;\n"
+	"                          replace: it gets the new token at once, and its old grant is\n"
+	"                          given up\n"
+	"  --passphrase-file FILE  whose first line the export was made with\n"
+	"  --merge                 add to a database that is not empty: what is there stays\n"
+	"  --status ID             how far an import is\n"
+	"  --report ID             what became of each line that is not verified, as JSON lines;\n"
+	"                          exit code 1 when there is any. With --all: of every line\n"
 	"\n"
 	"Takes every setting as a flag too; see \"review-fetcher serve --help\".\n";
 
 static const struct actor self = {.name = "cli"};
-
-struct house {
-	struct settings *settings;
-	struct store *store;
-	struct vault *vault;
-	struct token_management *tokens;
-};
-
-static void house_close(struct house *h)
-{
-	token_management_free(h->tokens);
-	vault_close(h->vault);
-	store_close(h->store);
-	settings_free(h->settings);
-}
-
-MUST_CHECK static int house_open(
-	const struct call *call, const struct options *o, struct house *h, struct fault *f)
-{
-	struct token_management_parts parts = {0};
-
-	if (load_settings(call, o, &h->settings, f) < 0 ||
-		open_store(h->settings, true, &h->store, f) < 0 ||
-		ring_open(h->settings->vault_key_file, h->store, &h->vault, f) < 0)
-		return -1;
-	parts.settings = h->settings;
-	parts.store = h->store;
-	parts.vault = h->vault;
-	return token_management_new(&parts, &h->tokens, f);
-}
 
 /* ---- telling ---- */
 
@@ -132,21 +110,47 @@ static int print_report(struct house *h, const char *id, bool all)
 
 /* ---- taking in ---- */
 
-MUST_CHECK static int take_all(struct import *x, FILE *from, struct fault *f)
-{
-	char *piece = mem_alloc(PIECE_BYTES);
-	int outcome = 0;
-	size_t n;
+struct source {
+	FILE *from;
+	char *piece;
+	size_t len; /* of the first piece, which says what it is */
+};
 
-	while (outcome == 0 && (n = fread(piece, 1, PIECE_BYTES, from)) > 0)
-		outcome = import_take(x, piece, n, f);
-	mem_wipe_free(piece);
-	if (outcome == 0 && ferror(from))
+static void source_drop(struct source *s)
+{
+	if (s->from != NULL && s->from != stdin)
+		fclose(s->from);
+	if (s->piece != NULL)
+		mem_wipe_free(s->piece);
+}
+
+MUST_CHECK static int source_open(struct source *s, const char *path, struct fault *f)
+{
+	s->from = path != NULL && strcmp(path, "-") != 0 ? fopen(path, "re") : stdin;
+	if (s->from == NULL)
+		return fault_input(
+			f, "file", "%.150s cannot be read: give a file of JSON lines", path);
+	setvbuf(s->from, NULL, _IONBF, 0); /* no copy of a secret in the library's buffer */
+	s->piece = mem_alloc(PIECE_BYTES);
+	s->len = fread(s->piece, 1, PIECE_BYTES, s->from);
+	return s->len > 0 ? 0 : fault_input(f, "file", "there is nothing to import: no line came");
+}
+
+MUST_CHECK static int take_all(struct import *x, struct source *s, struct fault *f)
+{
+	int outcome = 0;
+
+	do {
+		outcome = import_take(x, s->piece, s->len, f);
+		if (outcome == 0)
+			s->len = fread(s->piece, 1, PIECE_BYTES, s->from);
+	} while (outcome == 0 && s->len > 0);
+	if (outcome == 0 && ferror(s->from))
 		outcome = fault_raise(f, FAULT_INPUT, "the file cannot be read to its end");
 	return outcome < 0 ? -1 : import_end(x, f);
 }
 
-static int import_file(struct house *h, FILE *from, bool replaces)
+static int import_connections(struct house *h, struct source *from, bool replaces)
 {
 	const struct import_options options = {.who = &self, .replaces = replaces};
 	struct import *x = NULL;
@@ -163,31 +167,80 @@ static int import_file(struct house *h, FILE *from, bool replaces)
 	return code;
 }
 
-static int open_and_import(struct house *h, const char *path, bool replaces)
+static int import_archive(
+	struct house *h, struct source *from, const struct secret *passphrase, bool merges)
 {
-	FILE *from = path != NULL && strcmp(path, "-") != 0 ? fopen(path, "re") : stdin;
-	int code;
+	struct archive_in x = {.store = h->store,
+		.vault = h->vault,
+		.passphrase = secret_is_set(passphrase) ? passphrase : NULL,
+		.merges = merges,
+		.from = from->from,
+		.start = from->piece,
+		.start_len = from->len};
+	struct fault f;
 
-	if (from == NULL)
-		return complain(
-			EXIT_USAGE, "%.200s cannot be read: give a file of JSON lines", path);
-	setvbuf(from, NULL, _IONBF, 0); /* no copy of a secret in the library's buffer */
-	code = import_file(h, from, replaces);
-	if (from != stdin)
-		fclose(from);
-	return code;
+	if (archive_read(&x, &f) < 0)
+		return complain_fault(&f);
+	printf("%" PRId64 " rows are here: %" PRId64 " from an earlier run, %" PRId64
+	       " that were there already.\n",
+		x.n_rows, x.n_before, x.n_kept);
+	return EXIT_DONE;
 }
 
 /* ---- */
 
-enum { OPTION_CONFLICT, OPTION_STATUS, OPTION_REPORT, OPTION_ALL };
+enum {
+	OPTION_CONFLICT,
+	OPTION_STATUS,
+	OPTION_REPORT,
+	OPTION_ALL,
+	OPTION_PASSPHRASE,
+	OPTION_MERGE,
+	OPTIONS
+};
+
+static int import_source(struct call *call, struct options *o, bool replaces)
+{
+	AUTO(house_close) struct house h = {0};
+	AUTO(source_drop) struct source from = {0};
+	AUTO(secret_drop) struct secret passphrase = {0};
+	const struct option *list = o->list;
+	bool is_archive;
+	struct fault f;
+
+	if (source_open(&from, o->n_words > 0 ? o->words[0] : NULL, &f) < 0)
+		return complain_fault(&f);
+	is_archive = from.len >= strlen(ARCHIVE_START) &&
+		     memcmp(from.piece, ARCHIVE_START, strlen(ARCHIVE_START)) == 0;
+	if (list[OPTION_PASSPHRASE].n > 0 &&
+		passphrase_read(list[OPTION_PASSPHRASE].values[0], &passphrase, &f) < 0)
+		return complain_fault(&f);
+	/* An export is not poured into a house where somebody works. */
+	if (house_open(call, o, is_archive, &h, &f) < 0)
+		return complain_fault(&f);
+	if (is_archive)
+		return import_archive(&h, &from, &passphrase, list[OPTION_MERGE].n > 0);
+	return import_connections(&h, &from, replaces);
+}
+
+static int import_look(struct call *call, struct options *o)
+{
+	AUTO(house_close) struct house h = {0};
+	struct fault f;
+
+	if (house_open(call, o, false, &h, &f) < 0)
+		return complain_fault(&f);
+	if (o->list[OPTION_STATUS].n > 0)
+		return say_status(&h, o->list[OPTION_STATUS].values[0]);
+	return print_report(&h, o->list[OPTION_REPORT].values[0], o->list[OPTION_ALL].n > 0);
+}
 
 static int import_run(struct call *call)
 {
-	struct option list[] = {{.name = "on-conflict"}, {.name = "status"}, {.name = "report"},
-		{.name = "all", .is_switch = true}};
+	struct option list[OPTIONS] = {{.name = "on-conflict"}, {.name = "status"},
+		{.name = "report"}, {.name = "all", .is_switch = true}, {.name = "passphrase-file"},
+		{.name = "merge", .is_switch = true}};
 	AUTO(options_drop) struct options o = {.list = list, .n = ARRAY_LEN(list)};
-	AUTO(house_close) struct house h = {0};
 	const char *conflict;
 	struct fault f;
 
@@ -202,19 +255,14 @@ static int import_run(struct call *call)
 	if (o.n_words > 1)
 		return complain(EXIT_USAGE, "unexpected argument %.60s", o.words[1]);
 	process_harden();
-	if (house_open(call, &o, &h, &f) < 0)
-		return complain_fault(&f);
-	if (list[OPTION_STATUS].n > 0)
-		return say_status(&h, list[OPTION_STATUS].values[0]);
-	if (list[OPTION_REPORT].n > 0)
-		return print_report(&h, list[OPTION_REPORT].values[0], list[OPTION_ALL].n > 0);
-	return open_and_import(
-		&h, o.n_words > 0 ? o.words[0] : NULL, strcmp(conflict, "replace") == 0);
+	if (list[OPTION_STATUS].n > 0 || list[OPTION_REPORT].n > 0)
+		return import_look(call, &o);
+	return import_source(call, &o, strcmp(conflict, "replace") == 0);
 }
 
 const struct command import_command = {
 	.name = "import",
-	.summary = "connections that have a refresh token: import FILE of JSON lines",
+	.summary = "takes in an export, or connections that have a refresh token",
 	.help = help,
 	.run = import_run,
 };

@@ -11,8 +11,8 @@
 #include "vault/vault.h"
 
 struct sealed_column {
-	const char *table, *column;
-	bool has_byte_key; /* the key of its rows is bytes, not a number */
+	const char *table, *column, *key; /* key: the column that names the row */
+	bool has_byte_key;                /* the key of its rows is bytes, not a number */
 	/* Rows with a value behind key $1, in the key's order, $2 at most: key, value. */
 	const char *page;
 	const char *count; /* of its values */

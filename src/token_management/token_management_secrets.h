@@ -47,4 +47,24 @@ MUST_CHECK int secrets_prepare(struct token_management *tm, struct rotation *x, 
  */
 MUST_CHECK int secrets_forget(struct token_management *tm, struct rotation *x, struct fault *f);
 
+/* ---- on the way to another house ---- */
+
+struct db_value;
+struct vault;
+struct vault_wrap;
+/* Which column names the rows of a sealed column's places; NULL: the column holds no sealed values.
+ */
+const char *secrets_key_column(const char *table, const char *column);
+/*
+ * A stored value from under the key ring to under a passphrase, and back. column must be a sealed
+ * one, key the value of its key column. *ret is the caller's. -1: it does not open; FAULT_STORE,
+ * or FAULT_INPUT for one from a file.
+ */
+MUST_CHECK int secrets_pack(struct vault *vault, const struct vault_wrap *wrap, const char *column,
+	const struct db_value *key, const struct db_value *stored, struct sealed *ret,
+	struct fault *f);
+MUST_CHECK int secrets_unpack(struct vault *vault, const struct vault_wrap *wrap,
+	const char *column, const struct db_value *key, const void *packed, size_t len,
+	struct sealed *ret, struct fault *f);
+
 #endif

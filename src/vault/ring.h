@@ -42,4 +42,8 @@ struct vault_ring *vault_ring_take(struct vault *v);
 struct vault_ring *vault_ring_latest(struct vault *v);
 void vault_ring_drop(struct vault_ring **ring); /* for AUTO; NULL is fine */
 
+/* The digest of a place that seals are bound to (vault.c). */
+#define VAULT_PLACE_SIZE 32
+void vault_place_digest(const struct vault_place *at, uint8_t ret[VAULT_PLACE_SIZE]);
+
 #endif

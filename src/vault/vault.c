@@ -21,10 +21,10 @@ enum {
 	NONCE_SIZE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 	TAG_SIZE = crypto_aead_xchacha20poly1305_ietf_ABYTES,
 	OVERHEAD = HEADER_SIZE + NONCE_SIZE + TAG_SIZE,
-	DIGEST_SIZE = crypto_generichash_BYTES,
-	BINDING_SIZE = HEADER_SIZE + DIGEST_SIZE,
+	BINDING_SIZE = HEADER_SIZE + VAULT_PLACE_SIZE,
 };
 
+_Static_assert(VAULT_PLACE_SIZE == crypto_generichash_BYTES, "one digest size");
 _Static_assert(KEYRING_KEY_SIZE == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "one key size");
 
 static void put_u32(uint8_t *at, uint32_t n)
@@ -47,17 +47,22 @@ static void add_part(crypto_generichash_state *state, const char *part)
 	crypto_generichash_update(state, (const uint8_t *)part, len);
 }
 
-static void bind_place(
-	const uint8_t *header, const struct vault_place *at, uint8_t ret[BINDING_SIZE])
+void vault_place_digest(const struct vault_place *at, uint8_t ret[VAULT_PLACE_SIZE])
 {
 	crypto_generichash_state state;
 
-	memcpy(ret, header, HEADER_SIZE);
-	crypto_generichash_init(&state, NULL, 0, DIGEST_SIZE);
+	crypto_generichash_init(&state, NULL, 0, VAULT_PLACE_SIZE);
 	add_part(&state, at->table);
 	add_part(&state, at->column);
 	add_part(&state, at->row);
-	crypto_generichash_final(&state, ret + HEADER_SIZE, DIGEST_SIZE);
+	crypto_generichash_final(&state, ret, VAULT_PLACE_SIZE);
+}
+
+static void bind_place(
+	const uint8_t *header, const struct vault_place *at, uint8_t ret[BINDING_SIZE])
+{
+	memcpy(ret, header, HEADER_SIZE);
+	vault_place_digest(at, ret + HEADER_SIZE);
 }
 
 int vault_open(const char *key_file, struct vault **ret, struct fault *f)

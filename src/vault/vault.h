@@ -96,4 +96,34 @@ MUST_CHECK int vault_rotation_finish(struct vault_rotation *r, struct fault *f);
 MUST_CHECK int vault_rotation_forget(
 	struct vault_rotation *r, const uint32_t *numbers, size_t n, struct fault *f);
 
+/* ---- on the way to another house ---- */
+
+/*
+ * Seals values for a file that leaves this machine: XChaCha20-Poly1305 under a key that Argon2id
+ * makes of a passphrase (libsodium: crypto_pwhash, MODERATE: some 256 MiB and half a second). A
+ * value is bound to its place as in the vault. A blob is: version 2 (1 byte), nonce (24),
+ * ciphertext + tag.
+ */
+struct vault_wrap;
+#define VAULT_WRAP_SALT_SIZE 16
+#define VAULT_WRAP_CHECK_SIZE 64
+#define VAULT_PASSPHRASE_LEAST 12
+struct vault_wrap_terms { /* what stands in the file in the clear */
+	uint8_t salt[VAULT_WRAP_SALT_SIZE];
+	int64_t ops, memory_bytes;
+	uint8_t check[VAULT_WRAP_CHECK_SIZE]; /* a sealed word: tells a wrong passphrase */
+};
+/* New terms for a passphrase. -1 FAULT_INPUT: it is too short. */
+MUST_CHECK int vault_wrap_new(const struct secret *passphrase, struct vault_wrap **ret,
+	struct vault_wrap_terms *ret_terms, struct fault *f);
+/* -1 FAULT_DENIED: another passphrase; FAULT_INPUT: terms that cannot be, or cost too much. */
+MUST_CHECK int vault_wrap_open(const struct secret *passphrase,
+	const struct vault_wrap_terms *terms, struct vault_wrap **ret, struct fault *f);
+void vault_wrap_close(struct vault_wrap *w); /* wipes the key; NULL is fine */
+void vault_wrap_seal(const struct vault_wrap *w, const struct vault_place *at,
+	const struct secret *plain, struct sealed *ret);
+/* -1 FAULT_INPUT: the value was altered or moved. */
+MUST_CHECK int vault_wrap_unseal(const struct vault_wrap *w, const struct vault_place *at,
+	const void *sealed, size_t len, struct secret *ret, struct fault *f);
+
 #endif
