@@ -10,9 +10,9 @@
 static const char *const left_behind[] = {"schema_migrations", "changes", "changes_pending",
 	"leases", "sessions", "sign_in_links", "api_budgets", "edit_budgets", "house_moves", NULL};
 static const char *const of_connections[] = {"clients", "tokens", "connect_flows", "link_tickets",
-	"api_keys", "audit", "imports", "import_lines", "imported_tokens", NULL};
-static const char *const of_reviews[] = {
-	"accounts", "locations", "location_parents", "reviews", "jobs", "job_walks", NULL};
+	"api_keys", "audit", "security_events", "imports", "import_lines", "imported_tokens", NULL};
+static const char *const of_reviews[] = {"accounts", "locations", "location_parents", "reviews",
+	"jobs", "job_walks", "branch_places", "branch_schedules", "location_schedules", NULL};
 
 static bool is_in(const char *const *list, const char *name)
 {
