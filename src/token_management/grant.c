@@ -252,6 +252,11 @@ static int move_state(struct db *db, const struct grant *g, enum connection_stat
 	" WHERE client_id = $1 AND fence = $2" \
 	" AND (SELECT status FROM clients WHERE id = $1) IN ('connected', 'degraded', 'pending')"
 
+static struct db_value text_or_null(const char *text)
+{
+	return db_text(text[0] != '\0' ? text : NULL);
+}
+
 int grant_store(struct db *db, const struct grant *g, int64_t fence, const struct grant_tokens *t,
 	struct fault *f)
 {
@@ -267,13 +272,15 @@ int grant_store(struct db *db, const struct grant *g, int64_t fence, const struc
 		    " retry_at_ms = NULL, lease_owner = NULL, lease_until_ms = NULL,"
 		    " refresh_hash = COALESCE($11, refresh_hash),"
 		    " refresh_prefix = COALESCE($12, refresh_prefix),"
+		    " google_subject = COALESCE(google_subject, $13),"
+		    " google_email = COALESCE(google_email, $14),"
 		    " suspended_at_ms = NULL, updated_at_ms = $10" STILL_OURS,
 		    &changed, f, db_int(g->client_row), db_int(fence), db_sealed(&t->access),
 		    db_sealed(&t->refresh), db_text(t->scope), db_int(t->expires_at_ms),
 		    db_int(t->lifetime_ms), db_int(t->next_refresh_at_ms),
 		    db_int_or_null(t->refresh_expires_at_ms, t->refresh_expires_at_ms > 0),
-		    db_int(now), refresh_names_hash(&t->names),
-		    refresh_names_prefix(&t->names)) < 0)
+		    db_int(now), refresh_names_hash(&t->names), refresh_names_prefix(&t->names),
+		    text_or_null(t->who.subject), text_or_null(t->who.email)) < 0)
 		return -1;
 	if (changed == 0)
 		return 1;

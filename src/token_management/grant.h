@@ -79,6 +79,7 @@ MUST_CHECK int grant_claim(
 struct grant_tokens {                  /* what a token response brings, sealed */
 	struct sealed access, refresh; /* refresh empty: the old one is kept */
 	struct refresh_names names;    /* of the refresh token */
+	struct identity who;           /* whose they are; "": the old ones are kept */
 	char *scope;                   /* NULL: the old one is kept */
 	int64_t expires_at_ms, lifetime_ms, next_refresh_at_ms;
 	int64_t refresh_expires_at_ms; /* 0: not said */

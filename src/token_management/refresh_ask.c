@@ -253,6 +253,11 @@ static void take_tokens(struct refresh *r)
 
 	count(r, TOKEN_CLASS_GRANTED);
 	grant_tokens_from(tm, p, r->grant.client_row, &r->response, r->sent_wall_ms, &r->sealed);
+	/* An imported grant gets to know its account here. */
+	if (r->grant.subject == NULL &&
+		id_token_read(&r->response.id_token, p->issuer, p->issuer_alias,
+			grant_app_id(tm, &r->grant), &r->sealed.who) != 0)
+		r->sealed.who = (struct identity){0};
 	r->fresh = (struct live_token){
 		.client_row = r->grant.client_row,
 		.oauth_id = mem_text(grant_app_id(tm, &r->grant)),

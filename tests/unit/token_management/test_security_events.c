@@ -31,11 +31,11 @@ static void on_taken(void *arg, const struct security_event_result *r)
 }
 
 /* The keys are asked for by the first event of a test. */
-static void give_keys(struct rig *r, unsigned had)
+static void give_keys(struct rig *r)
 {
 	AUTO(buf_drop) struct buf keys = BUF_INIT(8192);
 
-	if (had == 0) {
+	if (!r->tm->google_keys.was_asked) {
 		signer_keys("k", NULL, &keys);
 		provider_answers_fresh(provider_wait(), buf_text(&keys), -1);
 	}
@@ -46,7 +46,6 @@ static void deliver(struct rig *r, const char *jti, const char *kind, const char
 {
 	AUTO(buf_drop) struct buf claims = BUF_INIT(8192), token = BUF_INIT(16384);
 	struct taking t = {0};
-	unsigned had = provider_count();
 
 	buf_addf(&claims,
 		"{\"iss\":\"https://accounts.google.com/\",\"aud\":\"1-app\",\"iat\":%" PRId64
@@ -57,7 +56,7 @@ static void deliver(struct rig *r, const char *jti, const char *kind, const char
 		kind, subject);
 	signer_sign("k", buf_text(&claims), &token);
 	security_event_take(r->tm, token.data, token.len, on_taken, &t);
-	give_keys(r, had);
+	give_keys(r);
 	assert_int_equal(t.answers, 1);
 	assert_int_equal(t.outcome, SECURITY_EVENT_TAKEN);
 }
@@ -255,6 +254,62 @@ static void the_names_of_a_refresh_token_are_googles(void **state)
 	assert_int_equal(refresh_name_read("hash_base64_sha512_sha512", "A=A=", &kind, name), 1);
 }
 
+static void refresh(struct rig *r, const char *branch, const char *answer)
+{
+	struct call c = {.rig = r};
+
+	calls_forget();
+	call_obtain(r->tm, &c, branch, 0, true);
+	provider_answers(provider_wait(), 200, answer);
+	calls_wait(1);
+	rig_wait_idle(r->tm);
+	assert_int_equal(c.outcome, TOKEN_READY);
+}
+
+static void a_rotated_refresh_token_is_found_by_its_own_name_alone(void **state)
+{
+	struct rig *r = *state;
+
+	rig_connected(r, "a", "access", TOKEN_A, 1000, 3600000);
+	share_account(r);
+	follow(r);
+	refresh(r, "a",
+		"{\"access_token\":\"x\",\"token_type\":\"Bearer\",\"expires_in\":3600,"
+		"\"refresh_token\":\"" TOKEN_B "\"}");
+	deliver_token(r, "j1", TOKEN_A, false);
+	assert_int_equal(COUNT("clients WHERE status = 'connected'"), 1);
+	/* An answer without a refresh token keeps the token and its name. */
+	refresh(r, "a", "{\"access_token\":\"y\",\"token_type\":\"Bearer\",\"expires_in\":3600}");
+	deliver_token(r, "j2", TOKEN_B, false);
+	assert_int_equal(COUNT("clients WHERE status = 'needs_reconnect'"), 1);
+}
+
+static void a_refresh_tells_an_imported_grant_its_account(void **state)
+{
+	AUTO(buf_drop) struct buf token = BUF_INIT(8192), answer = BUF_INIT(16384);
+	struct rig *r = *state;
+
+	rig_connected(r, "a", "access", TOKEN_A, 1000, 3600000);
+	share_account(r);
+	rig_run(r, "UPDATE tokens SET google_subject = NULL");
+	signer_sign("k",
+		"{\"iss\":\"https://accounts.google.com\",\"aud\":\"1-app\",\"sub\":\"person\","
+		"\"email\":\"p@example.com\"}",
+		&token);
+	buf_addf(&answer,
+		"{\"access_token\":\"x\",\"token_type\":\"Bearer\",\"expires_in\":3600,"
+		"\"id_token\":\"%s\"}",
+		buf_text(&token));
+	refresh(r, "a", buf_text(&answer));
+	assert_int_equal(COUNT("tokens WHERE google_subject = 'person'"), 1);
+	assert_int_equal(COUNT("tokens WHERE google_email = 'p@example.com'"), 1);
+	refresh(r, "a", "{\"access_token\":\"y\",\"token_type\":\"Bearer\",\"expires_in\":3600}");
+	assert_int_equal(COUNT("tokens WHERE google_subject = 'person'"), 1);
+	time_passes(10 * MINUTE_MS);
+	deliver(r, "j1", "tokens-revoked", PERSON);
+	assert_int_equal(COUNT("clients WHERE status = 'needs_reconnect'"), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
 
 int main(void)
@@ -267,6 +322,8 @@ int main(void)
 		TEST(what_a_process_left_open_is_taken_up),
 		TEST(an_event_is_forgotten_when_it_is_too_old_to_come_again),
 		TEST(the_names_of_a_refresh_token_are_googles),
+		TEST(a_rotated_refresh_token_is_found_by_its_own_name_alone),
+		TEST(a_refresh_tells_an_imported_grant_its_account),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
