@@ -317,3 +317,19 @@ test('over_postgresql_an_event_does_the_same_and_counts_once', async (t) => {
 	await there.reconnect({ key: made, id: one.client_id, choice: { account: people[2] } });
 	assert.equal((await post(await event({ type: 'sessions-revoked', user: people[2] }), there)).status, 202);
 });
+
+test('what_one_process_hears_ends_the_token_in_the_memory_of_another_and_once_for_both', async (t) => {
+	const postgres = await startPostgres({ t });
+	const here = await startService({ t, simulator: google, postgres });
+	const there = await startService({ t, simulator: google, postgres, dir: here.dir });
+	const made = await here.key('admin');
+	await here.connect({ key: made, branch_id: 'shared', workspace_email: people[4], choice: { account: people[4] } });
+	await eventually(async () => assert.equal((await there.token('shared', { key: made })).status, 200));
+	const gone = await event({ type: 'tokens-revoked', user: people[4], claims: soon() });
+	const answers = await Promise.all([post(gone, here), post(gone, there), post(gone, here), post(gone, there)]);
+	assert.deepEqual(new Set(answers.map((a) => a.status)), new Set([202]));
+	await eventually(async () => assert.equal((await there.token('shared', { key: made })).status, 409), { timeout: 10000 });
+	assert.equal((await here.token('shared', { key: made })).status, 409);
+	const { json } = await here.get('/token-management/audit?branch_id=shared&action=connection.needs_reconnect', { key: made });
+	assert.equal(json.events.length, 1);
+});
