@@ -13,6 +13,9 @@
 #include "token_management/token_management.h"
 #include "token_management/token_management_audit.h"
 
+/* How long the listed places are believed where no full pass comes by itself. */
+#define PLACES_KEPT_MS (24LL * 60 * 60 * 1000)
+
 struct starting {
 	struct review_fetcher *rf;
 	const struct job_input *in;
@@ -52,7 +55,8 @@ static int open_walks(struct db *db, const struct starting *s, int64_t now_ms, s
 		.now_ms = now_ms,
 		.is_quick = is_quick(s->in),
 		.is_patient = is_patient(s->in)};
-	int64_t since_ms = now_ms - s->rf->parts.settings->review_full_sync_interval_ms;
+	int64_t interval_ms = s->rf->parts.settings->review_full_sync_interval_ms;
+	int64_t since_ms = now_ms - (interval_ms ? interval_ms : PLACES_KEPT_MS);
 	int64_t accounts = 0, locations = 0;
 
 	if (o.is_quick && o.branch_id &&

@@ -144,6 +144,7 @@ static void a_location_that_changes_daily_is_asked_more_often_than_a_silent_one(
 			(long long)(world.wall_ms - 6 * DAY_MS) * 1000,
 			(long long)(world.wall_ms - 365 * DAY_MS) * 1000);
 		sql(text);
+		sql("UPDATE jobs SET walks_dropped = 1"); /* they are counted below */
 		run_for(HOUR_MS);
 	}
 	snprintf(text, sizeof(text), asked, lively);
