@@ -8,8 +8,9 @@
 
 #include "base/text.h"
 
-const struct command *const commands[] = {&serve_command, &migrate_command, &key_command,
-	&vault_command, &import_command, &export_command, &version_command, &help_command, NULL};
+const struct command *const commands[] = {&serve_command, &doctor_command, &migrate_command,
+	&key_command, &vault_command, &import_command, &export_command, &version_command,
+	&help_command, NULL};
 
 int complain(int exit_code, const char *format, ...)
 {

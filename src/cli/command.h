@@ -24,8 +24,8 @@ struct command {
 	int (*run)(struct call *call); /* answers an exit code */
 };
 
-extern const struct command serve_command, migrate_command, key_command, vault_command,
-	import_command, export_command, version_command, help_command;
+extern const struct command serve_command, doctor_command, migrate_command, key_command,
+	vault_command, import_command, export_command, version_command, help_command;
 extern const struct command *const commands[]; /* ended by NULL */
 
 /* An option of a subcommand, filled by options_take. */

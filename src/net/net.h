@@ -57,12 +57,16 @@ enum net_result {
 	NET_STOPPED,   /* net_stop came first */
 };
 
+#define NET_NO_DATE INT64_MAX
 struct net_reply {
 	enum net_result result;
 	long status;     /* 0 unless NET_ANSWERED */
 	struct buf body; /* NET_ANSWERED only; wiped on drop; the receiver may take it by moving */
 	char content_type[96];
 	int64_t retry_after_ms; /* Retry-After (RFC 9110 10.2.3: seconds or date); -1: none */
+	/* How far the server's Date is ahead of our clock; NET_NO_DATE: it says none. Meaningless
+	 * beyond half a day behind. */
+	int64_t date_ahead_ms;
 	/* How long it may be kept: max-age less Age (RFC 9111 4.2.1); 0: not at all; -1: not said
 	 */
 	int64_t fresh_ms;

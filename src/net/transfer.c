@@ -25,6 +25,13 @@
 #define CONNECTION_IDLE_LONGEST_SEC 60L
 #define HEADERS_MAX_BYTES (256 * 1024)
 #define RETRY_AFTER_LONGEST_SEC (30 * 24 * 60 * 60)
+#define DATE_RANGE_MS (12LL * 60 * 60 * 1000)
+
+static void forget_headers(struct transfer *t)
+{
+	t->retry_after_ms = t->max_age_ms = t->age_ms = -1;
+	t->date_ahead_ms = NET_NO_DATE;
+}
 #define FRESH_LONGEST_SEC INT64_C(31536000) /* a year, as RFC 9111 advises */
 #define EXPECT_FROM_BYTES (512 * 1024)      /* curl would wait for "100 Continue" from 1 MiB */
 /* A thousand token requests in flight hold a thousand of these. */
@@ -45,7 +52,7 @@ struct transfer *transfer_new(struct net_request *moved, net_done_fn *done, void
 	t->request.url = t->url;
 	t->deadline_ms = clock_mono_ms() + moved->timeout_ms;
 	t->reply = BUF_INIT_WIPED(moved->max_reply_bytes);
-	t->retry_after_ms = t->max_age_ms = t->age_ms = -1;
+	forget_headers(t);
 	t->done = done;
 	t->arg = arg;
 	return t;
@@ -110,6 +117,10 @@ static void read_header(struct transfer *t, const char *line, size_t len)
 		t->max_age_ms = transfer_max_age_ms(value, n);
 	else if ((value = header_value(line, len, "Age:", &n)) != NULL)
 		t->age_ms = transfer_retry_after_ms(value, n, clock_wall_ms());
+	else if ((value = header_value(line, len, "Date:", &n)) != NULL)
+		t->date_ahead_ms =
+			transfer_retry_after_ms(value, n, clock_wall_ms() - DATE_RANGE_MS) -
+			DATE_RANGE_MS;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
@@ -121,7 +132,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
 	if (t->header_bytes > HEADERS_MAX_BYTES)
 		return 0;
 	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) /* before it: an interim answer */
-		t->retry_after_ms = t->max_age_ms = t->age_ms = -1;
+		forget_headers(t);
 	read_header(t, line, len);
 	return len;
 }
@@ -382,7 +393,10 @@ void transfer_judge(struct transfer *t, CURLcode code, struct net_reply *ret)
 {
 	char *type = NULL;
 
-	*ret = (struct net_reply){.result = NET_ANSWERED, .retry_after_ms = -1, .fresh_ms = -1};
+	*ret = (struct net_reply){.result = NET_ANSWERED,
+		.retry_after_ms = -1,
+		.fresh_ms = -1,
+		.date_ahead_ms = NET_NO_DATE};
 	if (code == CURLE_OK)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &ret->status);
 	if (ret->status == 0) {
@@ -393,6 +407,7 @@ void transfer_judge(struct transfer *t, CURLcode code, struct net_reply *ret)
 	ret->body = t->reply;
 	t->reply = (struct buf){0};
 	ret->retry_after_ms = t->retry_after_ms;
+	ret->date_ahead_ms = t->date_ahead_ms;
 	ret->fresh_ms = t->max_age_ms;
 	if (t->max_age_ms > 0 && t->age_ms > 0)
 		ret->fresh_ms = t->max_age_ms > t->age_ms ? t->max_age_ms - t->age_ms : 0;

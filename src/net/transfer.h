@@ -29,7 +29,7 @@ struct transfer {
 	bool is_late;        /* send_by_mono_ms had passed */
 	size_t header_bytes; /* received */
 	struct buf reply;
-	int64_t retry_after_ms;
+	int64_t retry_after_ms, date_ahead_ms;
 	int64_t max_age_ms, age_ms; /* -1: not said */
 	char words[CURL_ERROR_SIZE];
 };

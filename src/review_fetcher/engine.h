@@ -29,8 +29,8 @@
 #define JOBS_AT_ONCE 64     /* that work; one that waits for quota holds no place */
 #define JOBS_HELD_MOST 512  /* with those that wait */
 #define TOKEN_JOBS_MAX 1000 /* unfinished jobs with an access token of their own */
-#define LEASE_MS 60000
-#define BEAT_MS 15000 /* how often leases are renewed and work of others is looked for */
+#define LEASE_MS 30000
+#define BEAT_MS 10000 /* how often leases are renewed and work of others is looked for */
 #define PASSES_MAX 5  /* of one listing, for whatever reason it was begun again */
 #define PASS_PAGES_MAX 100000
 #define GOOGLE_TIMEOUT_MS 30000

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { eventually, failToStart, makeFolder, Service, startService } from './lib/service.mjs';
 
-const COMMANDS = ['serve', 'migrate', 'key', 'version', 'help'];
+const COMMANDS = ['serve', 'doctor', 'migrate', 'key', 'version', 'help'];
 const SETTINGS = `API_HOST API_PORT API_WORKERS API_AUTH API_MAX_CONNECTIONS PUBLIC_URL TLS_CERT TLS_KEY
 	TOKEN_MANAGEMENT_DATABASE_URL CLIENT_DATABASE_URL TOKEN_DATABASE_URL VAULT_KEY_FILE MOCK_GOOGLE_API
 	SIMULATOR_URL GOOGLE_AUTH_URL GOOGLE_TOKEN_URL GOOGLE_REVOKE_URL GOOGLE_ACCOUNTS_URL GOOGLE_LOCATIONS_URL

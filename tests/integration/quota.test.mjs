@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The budget, the schedule and the retention on the real binaries, against a simulated Google that counts.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { test } from 'node:test';
-import { eventually, startService } from './lib/service.mjs';
+import { Service, eventually, startService } from './lib/service.mjs';
 import { startSimulator } from './lib/simulator.mjs';
 
 const PATIENT = { timeout: 120000, every: 50 };
@@ -66,12 +67,36 @@ test('a_project_without_approval_is_told_in_the_job_and_in_the_list_of_projects'
 	assert.match(refused.project, /^\S+$/);
 	const key = await it.service.key('tokens:read,reviews:read', { branches: ['harbour'] });
 	assert.deepEqual((await it.service.get('/api/v1/projects', { key })).json.projects, []);
+	const ill = it.service.cli('doctor');
+	assert.equal(ill.code, 1, ill.stdout);
+	assert.match(ill.stdout, /WRONG +project .*not approved for the .*: enable it, or ask Google/);
 	await it.google.control('quota', { per_minute: null });
 	assert.equal((await ended(it, await startJob(it, 'harbour'))).status, 'completed');
 	await eventually(async () => {
 		for (const project of await projects(it))
 			assert.equal(project.status, 'ok');
 	});
+	const well = it.service.cli('doctor');
+	assert.equal(well.code, 0, well.stdout + well.stderr);
+	for (const what of ['settings', 'database', 'vault', 'google', 'clock', 'project'])
+		assert.match(well.stdout, new RegExp(`^ok +${what} `, 'm'));
+});
+
+test('the_doctor_says_what_is_wrong_and_how_to_mend_it', async (t) => {
+	const google = await startSimulator({ t });
+	const service = await startService({ t, simulator: google });
+	const ask = (env) => {
+		const other = new Service({ simulator: google, dir: service.dir, env });
+		const { code, stdout } = other.cli('doctor');
+		assert.equal(code, 1, stdout);
+		return stdout;
+	};
+	assert.match(ask({ API_PORT: '99999' }), /WRONG +settings .*API_PORT/);
+	assert.match(ask({ TOKEN_MANAGEMENT_DATABASE_URL: 'postgresql://nobody:x@127.0.0.1:1/none' }), /WRONG +database .*TOKEN_MANAGEMENT_DATABASE_URL/);
+	assert.match(ask({ GOOGLE_REVIEWS_URL: 'http://127.0.0.1:1' }), /WRONG +google .*127\.0\.0\.1:1 cannot be reached.*GOOGLE_REVIEWS_URL/);
+	assert.match(ask({ KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1' }), /WRONG +kafka .*KAFKA_BOOTSTRAP_SERVERS/);
+	fs.chmodSync(service.vaultKey, 0o644);
+	assert.match(ask({}), /WRONG +vault .*chmod 600/);
 });
 
 test('a_branch_that_is_connected_is_read_by_itself', async (t) => {
