@@ -151,8 +151,13 @@ static bool claim_one(struct review_fetcher *rf)
 	}
 	if (c.found && !begun && store_transact(rf->parts.store, release_body, &c, &f) < 0)
 		log_event(LOG_DEBUG, "job.release_failed", F_STR("job", c.claim.id));
-	if (f.kind != FAULT_NONE && f.kind != FAULT_MISSING)
-		log_event(LOG_ERROR, "job.claim_failed", F_FAULT(&f));
+	/* What can be tried again, is: often another process was faster. */
+	if (f.kind != FAULT_NONE && f.kind != FAULT_MISSING) {
+		if (f.retry_after_ms > 0)
+			log_event(LOG_WARN, "job.claim_failed", F_FAULT(&f));
+		else
+			log_event(LOG_ERROR, "job.claim_failed", F_FAULT(&f));
+	}
 	mem_free(c.claim.branch_id);
 	return begun;
 }

@@ -48,3 +48,38 @@ test('three_processes_share_budget_and_jobs_and_take_up_what_a_dead_one_left', a
 		assert.ok(calls <= pages + 8, `${calls} calls for ${pages} pages`);
 	}
 });
+
+test('two_processes_divide_one_schedule_and_make_each_job_once', async (t) => {
+	const postgres = await startPostgres({ t, pooler: true });
+	const url = makeDatabase(postgres.address, 'schedule');
+	const google = await startSimulator({ t, args: ['--users', '4', '--accounts', '1', '--locations', '3', '--reviews', '20'] });
+	const env = { GOOGLE_REQUESTS_PER_MINUTE: '60000', TOKEN_MANAGEMENT_DATABASE_URL: url,
+		REVIEW_SYNC_INTERVAL_SEC: '3600', REVIEW_FULL_SYNC_INTERVAL_SEC: '86400' };
+	const migrated = new Service({ simulator: google, env }).cli('migrate', 'up');
+	assert.equal(migrated.code, 0, migrated.stderr);
+	const first = await startService({ t, simulator: google, env });
+	const second = await startService({ t, simulator: google,
+		env: { ...env, TOKEN_MANAGEMENT_DATABASE_URL: `${postgres.poolerAddress}/schedule`, VAULT_KEY_FILE: first.vaultKey } });
+	const key = await first.key('admin');
+	const branches = ['b1', 'b2', 'b3', 'b4'];
+	for (const branch_id of branches)
+		await first.connect({ key, branch_id });
+	const jobs = () => postgres.query('schedule', 'SELECT branch_id, mode, scope, status FROM jobs ORDER BY 1, 2, 3');
+	await eventually(async () => assert.deepEqual(jobs(), branches.map((b) => [b, 'full', 'all', 'completed'])), PATIENT);
+	// Once known, a location is due by its own time: here all at once.
+	const turn = () => postgres.query('schedule', 'UPDATE branch_schedules SET due_ms = 0');
+	turn();
+	// All branches show the same three places, so each place is read through one of them.
+	const one = (text) => Number(postgres.query('schedule', text)[0][0]);
+	await eventually(async () => assert.equal(one('SELECT count(*) FROM location_schedules'), one('SELECT count(*) FROM locations')), PATIENT);
+	postgres.query('schedule', 'UPDATE location_schedules SET quick_due_ms = 0');
+	turn();
+	const due = "FROM jobs WHERE scope = 'due' AND mode = 'quick'";
+	await eventually(async () => {
+		assert.equal(one(`SELECT coalesce(sum(locations), 0) ${due}`), one('SELECT count(*) FROM locations'));
+		assert.equal(one(`SELECT count(*) ${due} AND status <> 'completed'`), 0);
+	}, PATIENT);
+	assert.equal(one(`SELECT max(fence) ${due}`), 2, 'claimed once and ended once');
+	for (const service of [first, second])
+		assert.deepEqual(service.logs().filter((line) => line.level === 'error'), []);
+});
