@@ -57,11 +57,20 @@ static int refuse_newer(const struct store_version *v, struct fault *f)
 		v->database, v->binary, v->binary);
 }
 
+static int refuse_original(struct fault *f)
+{
+	return fault_raise(f, FAULT_CONFLICT,
+		"the database is the original service's and is not taken over, or not to the end: "
+		"run \"review-fetcher migrate up\" first (docs/migrate.md)");
+}
+
 int bring_up(struct store *s, const struct store_version *v, int *ret_applied, struct fault *f)
 {
 	*ret_applied = 0;
 	if (v->database > v->binary)
 		return refuse_newer(v, f);
+	if (v->is_original)
+		return refuse_original(f);
 	if (v->database == v->binary)
 		return 0;
 	return store_migrate_up(s, ret_applied, f);
@@ -76,6 +85,8 @@ static int make_ready(struct store *s, bool may_create, struct fault *f)
 		return -1;
 	if (v.database > v.binary)
 		return refuse_newer(&v, f);
+	if (v.is_original)
+		return refuse_original(f);
 	if (v.database == v.binary)
 		return 0;
 	if (v.database > 0)

@@ -5,6 +5,9 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/ring.h"
+#include "token_management/token_management_secrets.h"
+#include "vault/vault.h"
 
 static const char help[] =
 	"Usage: review-fetcher migrate [status]\n"
@@ -14,7 +17,8 @@ static const char help[] =
 	"Schema migrations of the database that TOKEN_MANAGEMENT_DATABASE_URL names.\n"
 	"\n"
 	"  status   the database's schema version and this program's\n"
-	"  up       applies what is missing; \"serve\" does that by itself on SQLite\n"
+	"  up       applies what is missing; \"serve\" does that by itself on SQLite. Takes a\n"
+	"           database of the original service over in place (docs/migrate.md)\n"
 	"  down N   takes the schema back to version N. Down to 0 destroys everything stored, "
 	"says\n"
 	"           what that is, and is done only with --yes\n"
@@ -48,12 +52,47 @@ static int status(const struct settings *s)
 			"the database has schema version %" PRId64
 			", and this program knows versions up to %" PRId64,
 			v.database, v.binary);
+	if (v.is_original) {
+		puts("The database is the original service's: \"review-fetcher migrate up\" takes "
+		     "it "
+		     "over. See docs/migrate.md.");
+		return EXIT_DONE;
+	}
 	printf("Schema version %" PRId64 " of %" PRId64, v.database, v.binary);
 	if (v.database == v.binary)
 		puts(": up to date.");
 	else
 		printf(": %" PRId64 " to apply; \"review-fetcher migrate up\" does it.\n",
 			v.binary - v.database);
+	return EXIT_DONE;
+}
+
+static void show_progress(void *arg, const struct takeover *t)
+{
+	(void)arg;
+	if (t->n_clients % 1000 == 0 && t->n_clients > 0)
+		printf("%" PRId64 " clients so far\n", t->n_clients);
+	fflush(stdout);
+}
+
+/* Each step finds out by itself whether an earlier run has done it. */
+static int take_over(const struct settings *s, struct store *store)
+{
+	AUTO(vault_closep) struct vault *vault = NULL;
+	struct takeover t = {.progress = show_progress};
+	struct store_version v;
+	struct fault f;
+	int applied;
+
+	if (store_takeover_begin(store, &f) < 0 || store_migrate_up(store, &applied, &f) < 0 ||
+		ring_open(s->vault_key_file, store, &vault, &f) < 0 ||
+		takeover_rows(store, vault, &t, &f) < 0 || store_takeover_end(store, &f) < 0 ||
+		store_version(store, &v, &f) < 0)
+		return complain_fault(&f);
+	printf("Taken over from the original service: clients %" PRId64 ", connections %" PRId64
+	       ", older tokens %" PRId64 ", each secret sealed under %s.\n",
+		t.n_clients, t.n_tokens, t.n_former, s->vault_key_file);
+	printf("Schema version %" PRId64 ": up to date.\n", v.binary);
 	return EXIT_DONE;
 }
 
@@ -66,6 +105,8 @@ static int up(const struct settings *s)
 
 	if (open_plain(s, false, &store, &v, &f) < 0)
 		return complain_fault(&f);
+	if (v.is_original)
+		return take_over(s, store);
 	if (v.database == v.binary) {
 		printf("Schema version %" PRId64 ": up to date, nothing to do.\n", v.database);
 		return EXIT_DONE;
@@ -135,7 +176,7 @@ static int down(const struct settings *s, const char *word, bool is_sure)
 			"the database has schema version %" PRId64
 			", so it cannot go down to %" PRId64,
 			v.database, to);
-	if (to < 1 && v.database > 0 && !is_sure)
+	if (to < 1 && v.database > 0 && !is_sure && !v.was_original && !v.is_original)
 		return ask_first(store);
 	if (store_migrate_down(store, to, &undone, &f) < 0)
 		return complain_fault(&f);

@@ -134,7 +134,8 @@ static int start_store(struct service *s, unsigned workers, struct fault *f)
 		return outcome;
 	if (store_version(s->store, &v, f) < 0)
 		return -1;
-	if (v.database < v.binary && strncmp(s->settings->database_url, "sqlite:", 7) != 0)
+	if (v.database < v.binary && !v.is_original &&
+		strncmp(s->settings->database_url, "sqlite:", 7) != 0)
 		return fault_raise(f, FAULT_CONFLICT,
 			"the database has schema version %" PRId64
 			" and this program needs %" PRId64

@@ -75,6 +75,12 @@ extern const struct db_ops db_postgres_ops;
 MUST_CHECK int migrate_text(
 	const struct db_ops *ops, const char *text, char **ret, struct fault *f);
 
+/* Inside migrate.c, for the takeover: the first migration with its version row, and the table of
+ * versions. */
+MUST_CHECK int migrate_first(struct db *db, struct fault *f);
+MUST_CHECK int migrate_prepare(struct store *s, struct fault *f);
+MUST_CHECK int migrate_has_table(struct db *db, const char *name, bool *ret, struct fault *f);
+
 /* As store_open, over a given engine: for engines made up by tests. */
 MUST_CHECK int store_open_with(const struct db_ops *ops, const char *address,
 	const struct store_options *options, struct store **ret, struct fault *f);

@@ -75,26 +75,47 @@ static int see_number(void *arg, const struct db_value *cols, size_t n_cols, str
 	return 1;
 }
 
+int migrate_has_table(struct db *db, const char *name, bool *ret, struct fault *f)
+{
+	*ret = false;
+	return db_read(db, db->ops->find_table, see_row, ret, f, db_text(name));
+}
+
 static int read_version(struct db *db, void *arg, struct fault *f)
 {
-	bool found = false;
+	bool found;
 	int64_t *ret = arg;
 
 	*ret = 0;
-	if (db_read(db, db->ops->find_table, see_row, &found, f, db_text("schema_migrations")) < 0)
+	if (migrate_has_table(db, "schema_migrations", &found, f) < 0)
 		return -1;
 	if (!found)
 		return 0;
 	return db_read(db, "SELECT max(version) FROM schema_migrations", see_number, ret, f);
 }
 
+static int read_state(struct db *db, void *arg, struct fault *f)
+{
+	struct store_version *v = arg;
+	bool is_aside, has_alembic, has_clients;
+
+	if (read_version(db, &v->database, f) < 0 ||
+		migrate_has_table(db, "original_clients", &is_aside, f) < 0 ||
+		migrate_has_table(db, "alembic_version", &has_alembic, f) < 0 ||
+		migrate_has_table(db, "clients", &has_clients, f) < 0)
+		return -1;
+	v->is_original = is_aside || (has_alembic && has_clients && v->database == 0);
+	v->was_original = has_alembic && !v->is_original && v->database > 0;
+	return 0;
+}
+
 int store_version(struct store *s, struct store_version *ret, struct fault *f)
 {
-	int64_t database;
+	struct store_version v = {.binary = binary_version(store_ops(s))};
 
-	if (store_use(s, read_version, &database, f) < 0)
+	if (store_use(s, read_state, &v, f) < 0)
 		return -1;
-	*ret = (struct store_version){.database = database, .binary = binary_version(store_ops(s))};
+	*ret = v;
 	return 0;
 }
 
@@ -125,11 +146,11 @@ static int create_table(struct db *db, void *arg, struct fault *f)
 
 static int find_table(struct db *db, void *arg, struct fault *f)
 {
-	return db_read(db, db->ops->find_table, see_row, arg, f, db_text("schema_migrations"));
+	return migrate_has_table(db, "schema_migrations", arg, f);
 }
 
 /* Of two that create it at once, IF NOT EXISTS lets one fail. */
-MUST_CHECK static int ensure_table(struct store *s, struct fault *f)
+int migrate_prepare(struct store *s, struct fault *f)
 {
 	struct fault unseen = {0};
 	bool found = false;
@@ -146,6 +167,16 @@ MUST_CHECK static int lock_migrations(struct db *db, struct fault *f)
 	return db->ops->lock_migrations != NULL ? db->ops->lock_migrations(db, f) : 0;
 }
 
+MUST_CHECK static int apply(
+	struct db *db, int64_t version, const struct embedded_file *script, struct fault *f)
+{
+	if (run_script(db, script, f) < 0)
+		return -1;
+	return db_exec(db,
+		"INSERT INTO schema_migrations (version, name, applied_at_ms) VALUES ($1, $2, $3)",
+		NULL, f, db_int(version), db_text(script->name), db_int(clock_wall_ms()));
+}
+
 /* The version is read again inside: another process may migrate at the same time. */
 static int step_up(struct db *db, void *arg, struct fault *f)
 {
@@ -157,13 +188,17 @@ static int step_up(struct db *db, void *arg, struct fault *f)
 		return -1;
 	if (version != step->version - 1)
 		return 0;
-	if (run_script(db, step->script, f) < 0)
-		return -1;
 	step->is_done = true;
-	return db_exec(db,
-		"INSERT INTO schema_migrations (version, name, applied_at_ms) VALUES ($1, $2, $3)",
-		NULL, f, db_int(step->version), db_text(step->script->name),
-		db_int(clock_wall_ms()));
+	return apply(db, step->version, step->script, f);
+}
+
+int migrate_first(struct db *db, struct fault *f)
+{
+	int64_t version;
+
+	if (lock_migrations(db, f) < 0 || read_version(db, &version, f) < 0)
+		return -1;
+	return version > 0 ? 0 : apply(db, 1, find_script(db->ops, 1, "up"), f);
 }
 
 static int step_down(struct db *db, void *arg, struct fault *f)
@@ -190,7 +225,12 @@ int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
 
 	if (read_known_version(s, &v, f) < 0)
 		return -1;
-	if (v.database < v.binary && ensure_table(s, f) < 0)
+	if (v.is_original && v.database == 0)
+		return fault_raise(f, FAULT_CONFLICT,
+			"the database is the original service's: \"review-fetcher migrate up\" "
+			"takes "
+			"it over");
+	if (v.database < v.binary && migrate_prepare(s, f) < 0)
 		return -1;
 	for (int64_t to = v.database + 1; to <= v.binary; to++) {
 		struct step step = {to, find_script(store_ops(s), to, "up"), false};
@@ -214,6 +254,11 @@ int store_migrate_down(struct store *s, int64_t to, int *ret_undone, struct faul
 		return fault_raise(f, FAULT_INPUT,
 			"cannot go down to schema %lld: the database has schema %lld",
 			(long long)to, (long long)v.database);
+	if (to == 0 && (v.was_original || v.is_original))
+		return fault_raise(f, FAULT_CONFLICT,
+			"this database was the original service's, and its secrets are sealed now, "
+			"which the original cannot open: there is no way back to it. Restore the "
+			"backup that was made before the takeover");
 	for (int64_t from = v.database; from > to; from--) {
 		struct step step = {from, find_script(store_ops(s), from, "down"), false};
 

@@ -114,10 +114,23 @@ MUST_CHECK int store_ping(struct store *s, struct fault *f);
 /* Migrations, embedded from sql/. Each runs in one transaction with its version row. */
 struct store_version {
 	int64_t database, binary; /* 0: an empty database */
+	/* Tables of the original service are there and not taken over, or not to the end. Then
+	 * store_migrate_up answers FAULT_CONFLICT, and only a takeover goes on. */
+	bool is_original;
+	bool was_original; /* taken over: there is no way back to schema 0 */
 };
 MUST_CHECK int store_version(struct store *s, struct store_version *ret, struct fault *f);
 MUST_CHECK int store_migrate_up(struct store *s, int *ret_applied, struct fault *f);
 MUST_CHECK int store_migrate_down(struct store *s, int64_t to, int *ret_undone, struct fault *f);
+
+/*
+ * Takeover of a database that the original service made, on PostgreSQL. begin puts its tables aside
+ * as original_clients and original_tokens and makes ours; nothing when that was done before. -1
+ * FAULT_CONFLICT: it is not in the one state that is known. Then come store_migrate_up and the
+ * rows, which the caller moves; end drops the tables aside. -1 FAULT_BUG: a row is left in them.
+ */
+MUST_CHECK int store_takeover_begin(struct store *s, struct fault *f);
+MUST_CHECK int store_takeover_end(struct store *s, struct fault *f);
 
 /*
  * Change feed: a row a mutation that other processes (or the command line beside a running server)

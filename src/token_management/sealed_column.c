@@ -22,6 +22,9 @@ const struct sealed_column sealed_columns[] = {
 	{SEALED("tokens", "access_token", "client_id")},
 	{SEALED("tokens", "refresh_token", "client_id")},
 	{SEALED("connect_flows", "code_verifier", "state_hash"), .has_byte_key = true},
+	/* A branch may have several. */
+	{SEALED("former_tokens", "former_access_token", "id")},
+	{SEALED("former_tokens", "former_refresh_token", "id")},
 	{0},
 };
 

@@ -67,4 +67,20 @@ MUST_CHECK int secrets_unpack(struct vault *vault, const struct vault_wrap *wrap
 	const char *column, const struct db_value *key, const void *packed, size_t len,
 	struct sealed *ret, struct fault *f);
 
+/* ---- takeover of the original's rows ---- */
+
+struct takeover { /* zeroed */
+	/* After each transaction; may be NULL. */
+	void (*progress)(void *arg, const struct takeover *so_far);
+	void *arg;
+	int64_t n_clients, n_tokens; /* taken by this run */
+	int64_t n_former;            /* older tokens of a branch, kept beside */
+};
+/*
+ * Moves what store_takeover_begin put aside into our tables, secrets sealed. Interrupted at any
+ * moment and called again it goes on with what is left. No server runs beside it.
+ */
+MUST_CHECK int takeover_rows(
+	struct store *s, struct vault *vault, struct takeover *t, struct fault *f);
+
 #endif
