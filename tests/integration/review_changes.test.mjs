@@ -2,15 +2,16 @@
 // What happens to reviews at Google, seen from outside: history, events, counts, and what it costs in calls.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { startPostgres } from './lib/postgres.mjs';
 import { eventually, startService } from './lib/service.mjs';
 import { startSimulator } from './lib/simulator.mjs';
 
 const PATIENT = { timeout: 120000, every: 50 };
 const FAST = { GOOGLE_REQUESTS_PER_MINUTE: 600000, RETRY_INITIAL_BACKOFF_MS: 10, RETRY_MAX_BACKOFF_MS: 100, RETRY_MAX_RETRIES: 2 };
 
-async function begin(t, { args, env } = {}) {
+async function begin(t, { args, env, postgres } = {}) {
 	const google = await startSimulator({ t, args });
-	const service = await startService({ t, simulator: google, env: { ...FAST, ...env } });
+	const service = await startService({ t, simulator: google, postgres, env: { ...FAST, ...env } });
 	const key = await service.key('admin');
 	await service.connect({ key, branch_id: 'harbour' });
 	return { google, service, key };
@@ -53,8 +54,8 @@ async function all({ service, key }, where, name) {
 const NONE = { new: 0, edited: 0, reply_added: 0, reply_changed: 0, reply_removed: 0, deleted: 0, restored: 0 };
 const world = async (it, op) => (await it.google.control('world', op)).applied;
 
-test('each_kind_of_change_is_counted_kept_and_shown_once', async (t) => {
-	const it = await begin(t, { args: ['--users', '1', '--accounts', '1', '--locations', '4', '--reviews', '70', '--reviews-exact'] });
+async function story(t, postgres) {
+	const it = await begin(t, { postgres, args: ['--users', '1', '--accounts', '1', '--locations', '4', '--reviews', '70', '--reviews-exact'] });
 	assert.deepEqual((await pass(it, 'full')).changes, { ...NONE, new: 280 });
 	const { locations } = await it.google.control('world/locations');
 	const where = String(locations[0].name ?? locations[0].id);
@@ -91,7 +92,11 @@ test('each_kind_of_change_is_counted_kept_and_shown_once', async (t) => {
 	const reply = live.find((r) => r.google_review_id === answered.review);
 	const story = (await get(it, `/api/v1/reviews/${reply.id}`)).history.map((h) => h.kind);
 	assert.deepEqual(story.slice(-3), ['reply_added', 'reply_changed', 'reply_removed']);
-});
+}
+
+test('each_kind_of_change_is_counted_kept_and_shown_once', (t) => story(t));
+
+test('each_kind_of_change_is_counted_kept_and_shown_once_on_postgresql', async (t) => story(t, await startPostgres({ t })));
 
 test('a_quick_pass_asks_about_fifty_locations_at_a_time_and_reads_those_with_news', async (t) => {
 	const it = await begin(t, { args: ['--users', '1', '--accounts', '2', '--locations', '150', '--reviews', '8'] });
