@@ -2,8 +2,10 @@
 // GET /api/v1/events on the real binaries: every change as it is stored, as a stream and as a list.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import path from 'node:path';
 import { test } from 'node:test';
-import { eventually, startService, startSimulator } from './lib/service.mjs';
+import { makeDatabase, startPostgres } from './lib/postgres.mjs';
+import { eventually, makeFolder, Service, startService, startSimulator } from './lib/service.mjs';
 
 const WORLD = ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'];
 const FAST = { GOOGLE_REQUESTS_PER_MINUTE: 600000, RETRY_INITIAL_BACKOFF_MS: 10, RETRY_MAX_BACKOFF_MS: 200 };
@@ -206,4 +208,33 @@ test('two_thousand_idle_listeners_hear_one_change', async (t) => {
 	await service.connect({ key, branch_id: 'harbour' });
 	await eventually(() => assert.ok(ears.every((ear) => ear.events.length === 1)), { timeout: 60000 });
 	ears.forEach((ear) => ear.close());
+});
+
+test('over_postgresql_each_process_tells_what_all_did_in_one_order_and_a_death_met_by_both_is_told_once', async (t) => {
+	const google = await startSimulator({ t, args: WORLD });
+	const postgres = await startPostgres({ t });
+	const dir = makeFolder();
+	const env = { ...FAST, TOKEN_MANAGEMENT_DATABASE_URL: makeDatabase(postgres.address, 'told'), VAULT_KEY_FILE: path.join(dir, 'vault.key') };
+	const [a, b] = [new Service({ simulator: google, env, dir }), new Service({ simulator: google, env })];
+	[a, b].forEach((one) => t.after(() => one.end()));
+	const up = a.cli('migrate', 'up');
+	assert.equal(up.code, 0, up.stderr);
+	await a.start();
+	await b.start();
+	const key = await a.key('admin');
+	await eventually(async () => assert.equal((await b.get('/token-management/clients', { key })).status, 200));
+	const [ofA, ofB] = [await listen(t, a, '/api/v1/events', { key }), await listen(t, b, '/api/v1/events', { key })];
+	for (let i = 0; i < 4; i++)
+		await [a, b][i % 2].connect({ key, branch_id: `branch-${i}` });
+	await eventually(() => assert.equal(ofB.events.length, 4));
+	await google.fault({ target: 'token_refresh', status: 400, error: 'invalid_grant', count: -1 });
+	await Promise.all([a, b, a, b].map((one) => one.post('/token-management/tokens/refresh', { client_id: 1 }, { key })));
+	await hears(ofA, 'connection.needs_reconnect');
+	await hears(ofB, 'connection.needs_reconnect');
+	await a.restart();
+	await a.post('/token-management/tokens/refresh', { client_id: 1 }, { key });
+	const { events } = await listed(b, key, '?kind=connection');
+	assert.deepEqual(events.map((e) => e.event), [...Array(4).fill('connection.connected'), 'connection.needs_reconnect']);
+	assert.deepEqual(ofB.events.map((e) => e.id), events.map((e) => String(e.position)));
+	assert.deepEqual(ofA.events.map((e) => e.id), ofB.events.map((e) => e.id));
 });
