@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages and errors of Google's three APIs. The first byte chooses: which listing, and whether the
- * rest is a page or an error. What must hold whatever comes: no crash, and texts that a database
- * takes.
+ * rest is a page, an error, a batch or one review. What must hold whatever comes: no crash, and
+ * texts that a database takes.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,6 +65,21 @@ static void look_at_page(enum google_api kind, const struct google_page *p)
 	}
 }
 
+/* A batch, or one review alone. */
+static void look_at_others(bool is_one, const char *bytes, size_t len)
+{
+	struct google_page page;
+	struct fault f;
+
+	if ((is_one ? google_review_read(bytes, len, &page, &f)
+		    : google_batch_read(bytes, len, &page, &f)) != 0)
+		return;
+	look_at_page(GOOGLE_REVIEWS, &page);
+	for (size_t i = 0; i < page.n && !is_one; i++)
+		want_id(page.reviews[i].location_id);
+	google_page_done(&page);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	enum google_api kind;
@@ -76,7 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	hash_init();
 	kind = (enum google_api)(data[0] % GOOGLE_APIS);
-	if (data[0] & 0x40) {
+	if (data[0] & 0x80) {
+		look_at_others((data[0] & 1) != 0, (const char *)data + 1, size - 1);
+	} else if (data[0] & 0x40) {
 		google_error_read(kind, 400 + data[0] % 110, (const char *)data + 1, size - 1,
 			(data[0] & 0x20) != 0, &error);
 		want(error.class <= GOOGLE_BUG && error.retry_after_ms >= -1);
