@@ -197,6 +197,90 @@ static void a_listener_may_use_every_connection(void **state)
 	assert_int_equal(r.calls, 2);
 }
 
+/* A transaction that stays open while others come and go. Only where several can write at once. */
+static struct db *begin_late(struct contract *c, int64_t ref)
+{
+	struct span span = {ref, ref, false};
+	struct fault f = {0};
+	struct db *db;
+
+	assert_done(store_take(c->store, &db, &f), &f);
+	if (db_engine(db) == DB_SQLITE) {
+		store_give(c->store, db);
+		skip();
+	}
+	assert_done(db->ops->begin(db, &f), &f);
+	db->in_transaction = true;
+	assert_done(note_span(db, &span, &f), &f);
+	return db;
+}
+
+static void end_late(struct contract *c, struct db *db, bool commits)
+{
+	struct fault f = {0};
+
+	if (commits)
+		assert_done(db->ops->commit(db, &f), &f);
+	store_give(c->store, db);
+}
+
+/* From a store of its own, as another process has one. */
+static void note_elsewhere(struct contract *c, int64_t ref)
+{
+	struct span span = {ref, ref, false};
+	struct store *other = contract_store(c, NULL, 1);
+	struct fault f = {0};
+
+	assert_done(store_transact(other, note_span, &span, &f), &f);
+	store_close(other);
+}
+
+static void a_change_that_commits_late_is_heard_all_the_same(void **state)
+{
+	struct contract *c = migrated(state);
+	int64_t cursor = -1, second = -1;
+	struct heard h;
+	struct db *late;
+
+	listen(c, &cursor);
+	late = begin_late(c, 1);
+	note_elsewhere(c, 2);
+	listen(c, &second); /* starts at an end that is before the late one */
+	h = listen(c, &cursor);
+	assert_int_equal(h.n, 1);
+	assert_string_equal(h.refs[0], "2");
+	assert_int_equal(listen(c, &cursor).n, 0);
+	end_late(c, late, true);
+	h = listen(c, &cursor);
+	assert_int_equal(h.n, 1);
+	assert_string_equal(h.refs[0], "1");
+	assert_false(h.has_lost);
+	h = listen(c, &second);
+	assert_int_equal(h.n, 1);
+	assert_string_equal(h.refs[0], "1");
+	assert_int_equal(listen(c, &cursor).n, 0);
+}
+
+static void a_late_change_that_is_given_up_holds_nobody_up(void **state)
+{
+	struct contract *c = migrated(state);
+	int64_t cursor = -1;
+	struct heard h;
+	struct db *late;
+
+	listen(c, &cursor);
+	late = begin_late(c, 1);
+	note_elsewhere(c, 2);
+	assert_int_equal(listen(c, &cursor).n, 1);
+	end_late(c, late, false);
+	assert_int_equal(listen(c, &cursor).n, 0);
+	note_elsewhere(c, 3);
+	h = listen(c, &cursor);
+	assert_int_equal(h.n, 1);
+	assert_string_equal(h.refs[0], "3");
+	assert_false(h.has_lost);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +291,8 @@ int main(void)
 		CONTRACT_TEST(more_than_one_batch_is_heard_at_once),
 		CONTRACT_TEST(old_changes_go_and_a_listener_who_missed_them_is_told),
 		CONTRACT_TEST(a_listener_may_use_every_connection),
+		CONTRACT_TEST(a_change_that_commits_late_is_heard_all_the_same),
+		CONTRACT_TEST(a_late_change_that_is_given_up_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
