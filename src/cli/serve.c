@@ -124,8 +124,10 @@ static unsigned count_workers(void)
  * await_store answers. */
 static int start_store(struct service *s, unsigned workers, struct fault *f)
 {
-	const struct store_options options = {
-		.url = s->settings->database_url, .connections = workers + 1, .exclusive = true};
+	const int64_t wanted = s->settings->database_connections;
+	const struct store_options options = {.url = s->settings->database_url,
+		.connections = wanted > 0 ? (unsigned)wanted : workers + 1,
+		.exclusive = true};
 	struct store_version v;
 	int applied, outcome;
 

@@ -28,6 +28,7 @@ struct settings {
 	/* Storage */
 	const char *database_url; /* with the password of DATABASE_PASSWORD, if that is given */
 	struct secret database_password;
+	int64_t database_connections; /* 0: one more than the workers */
 	const char *vault_key_file;
 	/* Google: resolved; MOCK_GOOGLE_API and explicit addresses are already applied */
 	bool mock_google_api;

@@ -86,6 +86,22 @@ function registerOnAndOn(service, key, prefix) {
 	return { accepted, end: async () => { wants = false; await ended; return accepted; } };
 }
 
+test('the_pool_opens_no_more_connections_than_it_is_told', async (t) => {
+	const service = await startService({ t, simulator: google, postgres, env: { DATABASE_CONNECTIONS: 2 } });
+	service.adminUrl = service.databaseUrl;
+	const key = await service.key('admin');
+	const writers = [0, 1, 2, 3, 4, 5].map((n) => registerOnAndOn(service, key, `pool-${n}`));
+	const name = new URL(service.databaseUrl).pathname.slice(1);
+	let most = 0;
+	await eventually(() => {
+		const [[open]] = postgres.query('postgres', `SELECT count(*) FROM pg_stat_activity WHERE datname = '${name}'`);
+		most = Math.max(most, Number(open));
+		assert.ok(writers.every((w) => w.accepted.length >= 10));
+	}, PATIENT);
+	assertKept(service, (await Promise.all(writers.map((w) => w.end()))).flat());
+	assert.equal(most, 2);
+});
+
 function assertKept(service, accepted) {
 	const kept = new Set(query(service.adminUrl, 'SELECT branch_id FROM clients').map(([branch]) => branch));
 	for (const branch of accepted)
