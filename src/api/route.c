@@ -45,6 +45,7 @@ static const struct route *const tables[] = {
 	review_routes,
 	nested_routes,
 	event_routes,
+	docs_routes,
 };
 
 static const struct route *extra_table;
