@@ -23,6 +23,7 @@
 #include "events/events_feed.h"
 #include "net/net.h"
 #include "review_fetcher/review_fetcher.h"
+#include "store/store_ear.h"
 #include "store/store_lease.h"
 #include "token_management/token_management.h"
 #include "vault/vault.h"
@@ -30,6 +31,7 @@
 #define DRAIN_MS 10000
 #define REFRESH_WAIT_MS 5000
 #define FOLLOW_EVERY_MS 500
+#define FOLLOW_LEAST_MS 50 /* however often it is rung */
 #define WORKERS_LEAST 4
 #define NET_CONNECTIONS 1024
 #define NET_HOST_CONNECTIONS 512
@@ -45,11 +47,14 @@ struct service {
 	struct review_fetcher *reviews;
 	struct event_feed *events;
 	struct api *api;
-	/* The change feed: a timer submits the task, the task arms the timer. */
+	/* The change feed: a timer submits the task, the task arms the timer. The ear moves the
+	 * timer ahead. */
 	struct timer follow_timer;
 	struct task follow_task;
 	pthread_mutex_t follow_lock;
-	bool follow_ended, follow_fails;
+	bool follow_ended, follow_fails, follow_runs, follow_rung;
+	int64_t followed_ms;
+	struct store_ear *ear;
 };
 
 static const char help[] = "Usage: review-fetcher serve [--config FILE] [--KEY=VALUE...]\n"
@@ -64,8 +69,24 @@ static const char help[] = "Usage: review-fetcher serve [--config FILE] [--KEY=V
 static void follow_again(struct service *s)
 {
 	pthread_mutex_lock(&s->follow_lock);
+	s->followed_ms = clock_mono_ms();
 	if (!s->follow_ended)
-		scheduler_arm(s->scheduler, &s->follow_timer, clock_mono_ms() + FOLLOW_EVERY_MS);
+		scheduler_arm(s->scheduler, &s->follow_timer,
+			s->followed_ms + (s->follow_rung ? FOLLOW_LEAST_MS : FOLLOW_EVERY_MS));
+	s->follow_rung = s->follow_runs = false;
+	pthread_mutex_unlock(&s->follow_lock);
+}
+
+/* The ear's thread. What is noted while the task runs may be behind what it has read. */
+static void follow_soon(void *arg)
+{
+	struct service *s = arg;
+
+	pthread_mutex_lock(&s->follow_lock);
+	if (s->follow_runs)
+		s->follow_rung = true;
+	else if (!s->follow_ended)
+		scheduler_arm(s->scheduler, &s->follow_timer, s->followed_ms + FOLLOW_LEAST_MS);
 	pthread_mutex_unlock(&s->follow_lock);
 }
 
@@ -88,8 +109,15 @@ static void follow(struct task *task)
 static void submit_follow(struct timer *timer)
 {
 	struct service *s = CONTAINER_OF(timer, struct service, follow_timer);
+	bool runs;
 
-	pool_submit(s->pool, &s->follow_task);
+	pthread_mutex_lock(&s->follow_lock);
+	runs = s->follow_runs;
+	s->follow_rung = s->follow_rung || runs;
+	s->follow_runs = true;
+	pthread_mutex_unlock(&s->follow_lock);
+	if (!runs) /* it was rung between the timer's firing and here */
+		pool_submit(s->pool, &s->follow_task);
 }
 
 static void follow_start(struct service *s)
@@ -98,6 +126,7 @@ static void follow_start(struct service *s)
 	s->follow_timer.fire = submit_follow;
 	s->follow_task.run = follow;
 	follow_again(s);
+	s->ear = store_ear_open(s->store, follow_soon, s);
 }
 
 static void follow_end(struct service *s)
@@ -105,6 +134,7 @@ static void follow_end(struct service *s)
 	pthread_mutex_lock(&s->follow_lock);
 	s->follow_ended = true;
 	pthread_mutex_unlock(&s->follow_lock);
+	store_ear_close(s->ear);
 	scheduler_disarm(s->scheduler, &s->follow_timer);
 }
 

@@ -39,9 +39,8 @@ int store_note_change(struct db *db, const char *kind, const char *ref, struct f
 	int64_t seq = 0;
 
 	if (db->ops->order_changes != NULL)
-		return db_exec(db,
-			"INSERT INTO changes_pending (kind, ref, at_ms) VALUES ($1, $2, $3)", NULL,
-			f, db_text(kind), db_text(ref), db_int(clock_wall_ms()));
+		return db_exec(db, db->ops->note_change, NULL, f, db_text(kind), db_text(ref),
+			db_int(clock_wall_ms()));
 	if (db_read(db, "INSERT INTO changes (kind, ref, at_ms) VALUES ($1, $2, $3) RETURNING seq",
 		    see_number, &seq, f, db_text(kind), db_text(ref), db_int(clock_wall_ms())) < 0)
 		return -1;

@@ -30,6 +30,16 @@ struct db {
 
 struct db_site; /* what the connections of one store share; each engine has its own */
 
+/* What listening is done with. */
+struct db_listening {
+	struct db_site *site;
+	int end_fd; /* readable: it is to end */
+	void (*heard)(void *arg);
+	void *arg;
+	bool has_listened; /* set by the engine */
+};
+enum { DB_LISTEN_ENDED, DB_LISTEN_CANNOT };
+
 struct db_ops {
 	enum db_engine engine;
 	const char *name;       /* scheme of its URLs, start of its migrations' names */
@@ -63,6 +73,12 @@ struct db_ops {
 	 * committed in changes_pending its number in changes, of which the newest `keep` stay.
 	 * Outside a transaction. */
 	int (*order_changes)(struct db *db, int64_t keep, struct fault *f);
+	/* With order_changes: leaves the change of kind $1, ref $2 and time $3 aside, and rings at
+	 * the commit for all who listen. */
+	const char *note_change;
+	/* NULL, or: rings l->heard for each change noted until l->end_fd says so (DB_LISTEN_ENDED).
+	 * DB_LISTEN_CANNOT: not over this connection; -1: it was lost. */
+	int (*listen)(struct db_listening *l, struct fault *f);
 };
 
 extern const struct db_ops db_sqlite_ops;
@@ -85,5 +101,6 @@ MUST_CHECK int migrate_has_table(struct db *db, const char *name, bool *ret, str
 MUST_CHECK int store_open_with(const struct db_ops *ops, const char *address,
 	const struct store_options *options, struct store **ret, struct fault *f);
 const struct db_ops *store_ops(const struct store *s);
+struct db_site *store_site(const struct store *s);
 
 #endif

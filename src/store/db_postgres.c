@@ -395,4 +395,8 @@ const struct db_ops db_postgres_ops = {
 	.lock_migrations = lock_migrations,
 	.ping = ping,
 	.order_changes = order_changes,
+	.note_change = "WITH noted AS (INSERT INTO changes_pending (kind, ref, at_ms)"
+		       " VALUES ($1, $2, $3) RETURNING id)"
+		       " SELECT pg_notify('" POSTGRES_CHANNEL "', '') FROM noted",
+	.listen = postgres_listen,
 };

@@ -21,6 +21,7 @@
 	X(PQconnectStartParams) \
 	X(PQconninfoFree)       \
 	X(PQconninfoParse)      \
+	X(PQbackendPID)         \
 	X(PQconsumeInput)       \
 	X(PQerrorMessage)       \
 	X(PQfinish)             \
@@ -33,6 +34,7 @@
 	X(PQgetvalue)           \
 	X(PQisBusy)             \
 	X(PQnfields)            \
+	X(PQnotifies)           \
 	X(PQntuples)            \
 	X(PQparameterStatus)    \
 	X(PQresultErrorField)   \
@@ -100,6 +102,13 @@ MUST_CHECK int postgres_connect(struct db_site *site, PGconn **ret, struct fault
 PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms);
 /* Whether an idle connection was closed by the other side, as far as that can be seen at once. */
 bool postgres_is_dead(struct postgres_db *db);
+
+/* ---- db_postgres_listen.c ---- */
+
+/* Rung at each commit that noted a change. */
+#define POSTGRES_CHANNEL "review_fetcher_changes"
+/* As db_ops.listen. */
+MUST_CHECK int postgres_listen(struct db_listening *l, struct fault *f);
 
 /* ---- db_postgres_fault.c ---- */
 

@@ -43,6 +43,11 @@ const struct db_ops *store_ops(const struct store *s)
 	return s->ops;
 }
 
+struct db_site *store_site(const struct store *s)
+{
+	return s->site;
+}
+
 /* PostgreSQL takes no other text; a value that only one engine can keep would be lost on moving. */
 static bool texts_are_portable(const struct db_value *args, size_t n_args)
 {

@@ -134,7 +134,7 @@ MUST_CHECK int store_takeover_end(struct store *s, struct fault *f);
 
 /*
  * Change feed: a row a mutation that other processes (or the command line beside a running server)
- * must hear of. Written in the mutation's own transaction.
+ * must hear of. Written in the mutation's own transaction. store_ear.h rings when it is there.
  */
 MUST_CHECK int store_note_change(struct db *db, const char *kind, const char *ref, struct fault *f);
 typedef void store_change_fn(void *arg, const char *kind, const char *ref);
