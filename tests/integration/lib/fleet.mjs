@@ -40,7 +40,7 @@ export class Fleet {
 	async connect(names, app = APP) {
 		const { tokens } = await this.simulator.control('POST', '/tokens', { op: 'mint', client_id: app, count: names.length });
 		const lines = names.map((name, i) => JSON.stringify({
-			client_id: app, client_secret: `${app}-secret`, branch_id: name, workspace_email: `${name}@example.com`,
+			client_id: app, client_secret: 'demo-app-secret', branch_id: name, workspace_email: `${name}@example.com`,
 			workspace_name: `Branch ${name}`, refresh_token: tokens[i].refresh_token,
 		}));
 		const answer = await this.first.request('POST', '/token-management/import', {
