@@ -23,6 +23,8 @@ struct api_parts { /* borrowed */
 	struct event_feed *events;             /* likewise */
 	/* 0 while the database answers; asked on a worker by /ready and /health. */
 	int (*check_database)(void *arg, struct fault *f);
+	/* Sets the gauges that only the database knows, for /metrics; on a worker. NULL: none. */
+	int (*measure)(void *arg, struct fault *f);
 	void *arg;
 	/* The parts above are still missing: only what the service says about itself answers, all
 	 * else is told to come again. */

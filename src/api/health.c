@@ -9,6 +9,7 @@
 #include "api/route.h"
 #include "api/server.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "review_fetcher/review_fetcher.h"
 
 #define SERVICE "review-fetcher"
@@ -17,6 +18,16 @@ static struct metric resident =
 	METRIC_GAUGE("review_fetcher_resident_memory_bytes", "Resident memory of the process.", "");
 static struct metric queued =
 	METRIC_GAUGE("review_fetcher_worker_queue_depth", "Tasks that wait for a worker.", "");
+
+static struct metric database_up = METRIC_GAUGE("review_fetcher_database_up",
+	"1 while the database answers, as of the newest measurement.", "");
+static struct metric started = METRIC_GAUGE(
+	"process_start_time_seconds", "When the process started, in seconds since 1970.", "");
+static struct metric build_info = METRIC_GAUGE("review_fetcher_build_info",
+	"Always 1; its label says what runs.", "version=\"" API_VERSION "\"");
+/* The rest between two measurements, and how many times what one took it is at least. */
+#define MEASURE_REST_MS 5000
+#define MEASURE_REST_FACTOR 20
 
 /* ---- memory ---- */
 
@@ -40,6 +51,30 @@ static int64_t resident_bytes(void)
 		sscanf(text, "%lld %lld", &total, &pages) != 2)
 		return 0;
 	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* proc(5): field 22 of stat, in ticks since the machine started. */
+static int64_t started_s(void)
+{
+	static _Atomic int64_t known;
+	char text[1024];
+	long long ticks = 0;
+	double up_s = 0.0;
+
+	if (atomic_load(&known) > 0)
+		return atomic_load(&known);
+	if (read_text("/proc/self/stat", text, sizeof(text)) && strrchr(text, ')')) {
+		const char *at = strrchr(text, ')') + 2;
+		for (int field = 3; field < 22 && at; field++)
+			at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL;
+		ticks = at ? strtoll(at, NULL, 10) : 0;
+	}
+	if (ticks > 0 && read_text("/proc/uptime", text, sizeof(text)))
+		up_s = strtod(text, NULL);
+	if (up_s > 0.0)
+		atomic_store(&known,
+			clock_wall_ms() / 1000 - (int64_t)up_s + ticks / sysconf(_SC_CLK_TCK));
+	return atomic_load(&known);
 }
 
 /* The limit of our control group (version 2), or 0. */
@@ -99,14 +134,46 @@ static int get_ready(struct request *req, struct fault *f)
 	return 0;
 }
 
-static int get_metrics(struct request *req, struct fault *f)
+static int write_metrics(struct request *req)
 {
-	(void)f;
 	metric_set(&resident, resident_bytes());
+	metric_set(&started, started_s());
+	metric_set(&build_info, 1);
 	metric_set(&queued, (int64_t)pool_depth(req->api->parts.pool));
 	req->answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(&req->answer.body);
 	return 0;
+}
+
+/* What the database knows is asked for now and then, however many scrape. */
+static _Atomic int64_t measure_at_ms;
+
+static int get_metrics(struct request *req, struct fault *f)
+{
+	const int64_t now_ms = clock_mono_ms();
+	int64_t at_ms = atomic_load(&measure_at_ms);
+
+	(void)f;
+	if (req->api->parts.measure && now_ms >= at_ms &&
+		atomic_compare_exchange_strong(&measure_at_ms, &at_ms, now_ms + MEASURE_REST_MS))
+		return REQUEST_TO_WORKER;
+	return write_metrics(req);
+}
+
+/* Without the database there is still all that the process itself knows. */
+static int measure(struct request *req, struct fault *f)
+{
+	const struct api_parts *parts = &req->api->parts;
+	const int64_t began_ms = clock_mono_ms();
+	const bool is_up = parts->measure(parts->arg, f) == 0;
+	const int64_t now_ms = clock_mono_ms(), rest_ms = (now_ms - began_ms) * MEASURE_REST_FACTOR;
+
+	if (!is_up)
+		log_event(LOG_WARN, "metrics.not_measured", F_FAULT(f));
+	metric_set(&database_up, is_up);
+	atomic_store(
+		&measure_at_ms, now_ms + (rest_ms > MEASURE_REST_MS ? rest_ms : MEASURE_REST_MS));
+	return write_metrics(req);
 }
 
 /* The original's names; its queue in memory is here the queue of requests before the workers. */
@@ -137,7 +204,7 @@ const struct route health_routes[] = {
 	{"GET", "/api/v1/health", 0, ROUTE_WORKER, get_health, NULL, "Whether the service is well"},
 	{"GET", "/api/v1/ready", 0, ROUTE_WORKER, get_ready, NULL,
 		"200 while requests can be served, 503 while the database is away"},
-	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, NULL,
+	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, measure,
 		"Counters and gauges as Prometheus text"},
 	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_WORKER,
 		get_metrics_json, NULL, "The request queue in figures"},

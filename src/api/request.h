@@ -76,6 +76,7 @@ struct field_error { /* one entry of errors[] in a 422 */
 struct request {
 	struct api *api;
 	const struct route *route;
+	struct route_count *route_count; /* the server's */
 	const char *method;
 	const char *path; /* as sent, still encoded, without the query */
 	struct name_value params[REQUEST_PARAMS_MAX]; /* from the route's {names}, decoded */

@@ -17,6 +17,7 @@
 
 struct endpoint {
 	const struct route *route;
+	struct route_count *count;
 	const char *names[REQUEST_PARAMS_MAX];
 	size_t n_names;
 	struct endpoint *next;
@@ -81,6 +82,7 @@ static void add_route(const struct route *route)
 	const char *at = route->path;
 
 	e->route = route;
+	e->count = route_count_new(route);
 	while (*at == '/') {
 		const char *text = at + 1;
 		const size_t len = strcspn(text, "/");
@@ -242,6 +244,7 @@ enum route_outcome route_find(
 	w.n_other = 0;
 	w.found = NULL;
 	ret->route = NULL;
+	ret->count = NULL;
 	ret->n_params = 0;
 	ret->allow[0] = '\0';
 
@@ -255,6 +258,7 @@ enum route_outcome route_find(
 		return ROUTE_NO_METHOD;
 	}
 	ret->route = w.found->route;
+	ret->count = w.found->count;
 	ret->n_params = w.found->n_names;
 	for (size_t i = 0; i < ret->n_params; i++)
 		ret->params[i] =

@@ -31,8 +31,10 @@ struct route {
 };
 
 enum route_outcome { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_ENCODING };
+struct route_count; /* answers of one route, by the hundred of their status */
 struct route_match {
 	const struct route *route;
+	struct route_count *count;
 	struct name_value params[REQUEST_PARAMS_MAX];
 	size_t n_params;
 	char allow[64]; /* ROUTE_NO_METHOD: for the Allow header */
@@ -44,6 +46,11 @@ struct route_match {
  */
 enum route_outcome route_find(
 	const char *method, const char *path, char *scratch, struct route_match *ret);
+/* Counts an answer; count NULL: of no route. Any thread. */
+void route_count(struct route_count *count, unsigned status);
+/* Shows the zeros of what has no route. */
+void route_count_start(void);
+struct route_count *route_count_new(const struct route *route);
 /* Calls each() for every route, in the order of the tables. */
 void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 /* Tests: one more table, ended by a zero row. Before the first route_find. */

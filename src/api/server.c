@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/route.h"
 #include "api/request_life.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -328,7 +329,7 @@ int api_start(const struct api_parts *parts, struct api **ret, struct fault *f)
 	metric_register(&connections);
 	metric_register(&server_handed_over);
 	metric_register(&server_taken_back);
-	server_count_answers();
+	route_count_start();
 	server_sweep_start(api);
 	if (read_tls_files(api, f) < 0 ||
 		server_listen(parts->settings->api_host, parts->settings->api_port, &api->listen_fd,

@@ -110,7 +110,6 @@ void server_resume(struct api *api, struct MHD_Connection *mhd);
 int server_send(struct conn *c);
 void server_answer_sent(struct conn *c); /* or broken off: wipes what was kept of it */
 void server_answer_forget(struct conn *c);
-void server_count_answers(void); /* shows the zeros too */
 
 /* server_stream.c: the response that pulls a stream; takes the stream out of the answer. */
 struct MHD_Response *server_stream_open(struct conn *c);

@@ -3,31 +3,11 @@
 #include <string.h>
 
 #include "api/request_life.h"
+#include "api/route.h"
 #include "api/server.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
-
-#define ANSWERS_HELP "HTTP answers, by the hundred of their status."
-static struct metric answers[] = {
-	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"1xx\""),
-	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"2xx\""),
-	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"3xx\""),
-	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"4xx\""),
-	METRIC_COUNTER("review_fetcher_http_answers_total", ANSWERS_HELP, "status=\"5xx\""),
-};
-
-void server_count_answers(void)
-{
-	for (size_t i = 1; i < ARRAY_LEN(answers); i++)
-		metric_register(&answers[i]);
-}
-
-static void count(unsigned status)
-{
-	if (status >= 100 && status < 600)
-		metric_add(&answers[status / 100 - 1], 1);
-}
 
 /* ---- plain answers: JSON without headers of their own, which is nearly all of them ---- */
 
@@ -73,7 +53,7 @@ static int send_plain(struct conn *c)
 		return MHD_NO;
 	memcpy(c->kept.bytes, a->body.data, a->body.len);
 	c->kept.secret = a->secret || a->body.wiped ? a->body.len : 0;
-	count(a->status);
+	route_count(c->req.route_count, a->status);
 	const int queued = (int)MHD_queue_response(c->mhd, a->status, r);
 	conn_enter(c, PHASE_SENDING);
 	return queued;
@@ -155,7 +135,7 @@ int server_send(struct conn *c)
 	if (c->is_surplus || atomic_load_explicit(&c->api->is_draining, memory_order_relaxed))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (add_headers(r, a)) {
-		count(a->status);
+		route_count(c->req.route_count, a->status);
 		queued = (int)MHD_queue_response(c->mhd, a->status, r);
 	} else {
 		log_event(LOG_ERROR, "http.bad_answer_header", F_STR("request_id", c->req.id));

@@ -115,6 +115,7 @@ static bool find_route(struct conn *c, const char *path)
 		return false;
 	}
 	req->route = match.route;
+	req->route_count = match.count;
 	req->n_params = match.n_params;
 	for (size_t i = 0; i < match.n_params; i++)
 		req->params[i] = match.params[i];

@@ -40,6 +40,7 @@ struct stream_run {
 
 static struct metric open_streams =
 	METRIC_GAUGE("review_fetcher_http_streams_open", "Answers that are being streamed.", "");
+METRICS_FROM_START(&open_streams)
 
 static bool is_draining(const struct stream_run *run)
 {

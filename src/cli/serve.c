@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "cli/await.h"
 #include "cli/command.h"
+#include "cli/figures.h"
 #include "cli/process.h"
 #include "cli/ring.h"
 #include "events/events_feed.h"
@@ -201,6 +202,11 @@ static int check_database(void *arg, struct fault *f)
 	return store_ping(((struct service *)arg)->store, f);
 }
 
+static int measure(void *arg, struct fault *f)
+{
+	return figures_measure(((struct service *)arg)->store, f);
+}
+
 static int start_parts(struct service *s, struct fault *f)
 {
 	struct token_management_parts tokens = {.settings = s->settings,
@@ -218,6 +224,7 @@ static int start_parts(struct service *s, struct fault *f)
 		.pool = s->pool,
 		.scheduler = s->scheduler,
 		.check_database = check_database,
+		.measure = measure,
 		.arg = s};
 
 	s->events = event_feed_new(&(struct event_feed_parts){.store = s->store,

@@ -12,6 +12,26 @@
 #include "base/mem.h"
 
 static struct metric *_Atomic all;
+static struct metric_timing *_Atomic timings;
+
+/* In ms; as a label, in seconds. */
+static const struct {
+	int64_t ms;
+	const char *le;
+} bounds[METRIC_BOUNDS] = {
+	{10, "0.01"},
+	{25, "0.025"},
+	{50, "0.05"},
+	{100, "0.1"},
+	{250, "0.25"},
+	{500, "0.5"},
+	{1000, "1"},
+	{2500, "2.5"},
+	{5000, "5"},
+	{10000, "10"},
+	{20000, "20"},
+	{30000, "30"},
+};
 
 void metric_register(struct metric *m)
 {
@@ -44,6 +64,31 @@ int64_t metric_value(struct metric *m)
 	return atomic_load_explicit(&m->value, memory_order_relaxed);
 }
 
+void metric_timing_register(struct metric_timing *t)
+{
+	struct metric_timing *first;
+
+	if (atomic_load_explicit(&t->registered, memory_order_relaxed))
+		return;
+	if (atomic_exchange(&t->registered, true))
+		return;
+	first = atomic_load(&timings);
+	do {
+		t->next = first;
+	} while (!atomic_compare_exchange_weak(&timings, &first, t));
+}
+
+void metric_timing_add(struct metric_timing *t, int64_t ms)
+{
+	size_t i = 0;
+
+	metric_timing_register(t);
+	while (i < METRIC_BOUNDS && ms > bounds[i].ms)
+		i++;
+	atomic_fetch_add_explicit(&t->buckets[i], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&t->sum_ms, ms, memory_order_relaxed);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct metric *const *x = a;
@@ -54,10 +99,10 @@ static int by_name(const void *a, const void *b)
 }
 
 /* HELP text: only backslash and newline are escaped (text exposition 0.0.4). */
-static void write_family(struct buf *to, const struct metric *m)
+static void write_head(struct buf *to, const char *name, const char *help, const char *type)
 {
-	buf_addf(to, "# HELP %s ", m->name);
-	for (const char *c = m->help; *c != '\0'; c++) {
+	buf_addf(to, "# HELP %s ", name);
+	for (const char *c = help; *c != '\0'; c++) {
 		if (*c == '\n')
 			buf_add_text(to, "\\n");
 		else if (*c == '\\')
@@ -65,8 +110,7 @@ static void write_family(struct buf *to, const struct metric *m)
 		else
 			buf_add_char(to, *c);
 	}
-	buf_addf(to, "\n# TYPE %s %s\n", m->name,
-		m->type == METRIC_IS_COUNTER ? "counter" : "gauge");
+	buf_addf(to, "\n# TYPE %s %s\n", name, type);
 }
 
 static void write_sample(struct buf *to, struct metric *m)
@@ -75,6 +119,24 @@ static void write_sample(struct buf *to, struct metric *m)
 	if (m->labels[0] != '\0')
 		buf_addf(to, "{%s}", m->labels);
 	buf_addf(to, " %" PRId64 "\n", metric_value(m));
+}
+
+/* The count is the last bucket's, so that the three agree whatever is added meanwhile. */
+static void write_timings(struct buf *to)
+{
+	for (struct metric_timing *t = atomic_load(&timings); t != NULL; t = t->next) {
+		const int64_t sum_ms = atomic_load_explicit(&t->sum_ms, memory_order_relaxed);
+		int64_t n = 0;
+
+		write_head(to, t->name, t->help, "histogram");
+		for (size_t i = 0; i <= METRIC_BOUNDS; i++) {
+			n += atomic_load_explicit(&t->buckets[i], memory_order_relaxed);
+			buf_addf(to, "%s_bucket{le=\"%s\"} %" PRId64 "\n", t->name,
+				i < METRIC_BOUNDS ? bounds[i].le : "+Inf", n);
+		}
+		buf_addf(to, "%s_sum %" PRId64 ".%03d\n%s_count %" PRId64 "\n", t->name,
+			sum_ms / 1000, (int)(sum_ms % 1000), t->name, n);
+	}
 }
 
 void metrics_write(struct buf *ret)
@@ -87,6 +149,7 @@ void metrics_write(struct buf *ret)
 
 	for (struct metric *m = first; m != NULL; m = m->next)
 		n++;
+	write_timings(ret);
 	if (n == 0)
 		return;
 	sorted = mem_alloc_array(n, sizeof(*sorted));
@@ -96,7 +159,8 @@ void metrics_write(struct buf *ret)
 	qsort(sorted, n, sizeof(struct metric *), by_name);
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(sorted[i]->name, family) != 0)
-			write_family(ret, sorted[i]);
+			write_head(ret, sorted[i]->name, sorted[i]->help,
+				sorted[i]->type == METRIC_IS_COUNTER ? "counter" : "gauge");
 		family = sorted[i]->name;
 		write_sample(ret, sorted[i]);
 	}

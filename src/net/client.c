@@ -45,6 +45,8 @@ static struct metric requests_ended[] = {
 	[NET_TOO_LARGE] = REQUESTS("too_large"),
 	[NET_STOPPED] = REQUESTS("stopped"),
 };
+METRICS_FROM_START(&requests_ended[NET_ANSWERED], &requests_ended[NET_UNREACHABLE],
+	&requests_ended[NET_BROKEN], &requests_ended[NET_TOO_LARGE], &requests_ended[NET_STOPPED])
 static struct metric requests_in_flight = METRIC_GAUGE(
 	"review_fetcher_net_requests_in_flight", "Outgoing HTTP requests that run or wait.", "");
 

@@ -28,6 +28,7 @@
 		"Push messages from Google, by what came of them.", "outcome=\"" label "\"")
 static struct metric queued = MESSAGES("queued"), repeated = MESSAGES("repeated"),
 		     unknown = MESSAGES("unknown_location"), ignored = MESSAGES("ignored");
+METRICS_FROM_START(&queued, &repeated, &unknown, &ignored)
 
 struct push {
 	struct review_fetcher *rf;

@@ -26,6 +26,8 @@ static struct metric calls_failed = METRIC_COUNTER("review_fetcher_google_calls_
 static struct metric calls_throttled = METRIC_COUNTER("review_fetcher_google_calls_total",
 	"Calls to Google's review APIs, by what came of them.", "outcome=\"throttled\"");
 
+METRICS_FROM_START(&calls_made, &calls_failed, &calls_throttled)
+
 static const char *const kind_names[WALK_KINDS] = {
 	"accounts", "locations", "reviews", "batch", "review"};
 

@@ -47,6 +47,11 @@ static struct {
 	[CONNECT_FAILED] = CONNECTS("failed"),
 };
 
+METRICS_FROM_START(&connects[CONNECT_DONE].metric, &connects[CONNECT_REFUSED].metric,
+	&connects[CONNECT_MISSING_SCOPE].metric, &connects[CONNECT_WRONG_ACCOUNT].metric,
+	&connects[CONNECT_NO_REFRESH_TOKEN].metric, &connects[CONNECT_UNAVAILABLE].metric,
+	&connects[CONNECT_MISCONFIGURED].metric, &connects[CONNECT_FAILED].metric)
+
 /* ---- ending ---- */
 
 void connect_forget_flow(struct exchange *x)

@@ -23,6 +23,8 @@ static struct metric checks[] = {
 	[GOOGLE_JWT_NO_KEYS] = CHECKS("no_keys"),
 };
 static struct metric checks_spared = CHECKS("too_many");
+METRICS_FROM_START(&checks[GOOGLE_JWT_GOOD], &checks[GOOGLE_JWT_REFUSED],
+	&checks[GOOGLE_JWT_NO_KEYS], &checks_spared)
 
 struct key_waiter {
 	struct key_waiter *next;

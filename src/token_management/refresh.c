@@ -27,6 +27,8 @@
 static struct metric waiters_total = METRIC_COUNTER("review_fetcher_token_waiters_total",
 	"Callers answered by a load or a refresh of a token.", "");
 
+METRICS_FROM_START(&waiters_total)
+
 /* ---- beginning and ending ---- */
 
 void refresh_hurry(struct refresh *r)

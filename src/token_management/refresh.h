@@ -38,6 +38,7 @@ struct refresh {
 	struct slot_pause failing; /* after an answer that was none */
 	/* storing it */
 	int64_t store_since_mono_ms;
+	int64_t asked_mono_ms; /* when the provider was asked */
 	unsigned store_tries;
 };
 

@@ -32,6 +32,14 @@
 static struct metric stores_done = STORES("done"), stores_failed = STORES("failed"),
 		     stores_late = STORES("fence_lost"), stores_given_up = STORES("given_up");
 
+static struct metric_timing asking = {
+	.name = "review_fetcher_token_refresh_duration_seconds",
+	.help = "How long providers took to answer a refresh request.",
+};
+
+METRICS_FROM_START(&stores_done, &stores_failed, &stores_late, &stores_given_up)
+METRIC_TIMING_FROM_START(asking)
+
 static void count(const struct refresh *r, enum token_class class)
 {
 	metric_add(&provider_metrics_of(r->grant.provider)->refreshes[class], 1);
@@ -358,6 +366,7 @@ static void on_reply(void *arg, struct net_reply *reply)
 {
 	struct refresh *r = arg;
 
+	metric_timing_add(&asking, clock_mono_ms() - r->asked_mono_ms);
 	token_reply_take(reply, &r->reply);
 	work_submit(&r->work, step_answer);
 }
@@ -429,6 +438,7 @@ static void ask(struct refresh *r)
 		release(r);
 		return;
 	}
+	r->asked_mono_ms = clock_mono_ms();
 	net_send(tm->net, &request, on_reply, r);
 	work_send_end(tm);
 }

@@ -32,6 +32,7 @@
 		"Security events that Google sent, by outcome.", "outcome=\"" label "\"")
 static struct metric taken = EVENTS("taken"), repeated = EVENTS("repeated"),
 		     refused = EVENTS("refused"), put_off = EVENTS("put_off");
+METRICS_FROM_START(&taken, &repeated, &refused, &put_off)
 
 struct receiving {
 	struct token_management *tm;
