@@ -219,6 +219,8 @@ void client_done(struct client *c)
 	mem_free(c->workspace_email);
 	mem_free(c->workspace_name);
 	mem_free(c->provider);
+	mem_free(c->provider_title);
+	mem_free(c->scope);
 	mem_free(c->status);
 	mem_free(c->status_reason);
 	mem_free(c->granted_scopes);
