@@ -4,9 +4,9 @@
  * writer, and this level alone promises the same – what commits could have run one after the other.
  * Who loses runs again as a whole (store.c). Reads outside a transaction are each one statement.
  *
- * A statement is sent with its arguments and prepared for this once, without a name: a name would
- * live in the session, which a pooler in transaction mode gives to others between two statements,
- * and would outlive a migration. For the same reason limits are set for each transaction anew.
+ * A pooler in transaction mode gives a session to others between two transactions. So limits are
+ * set for each transaction anew, and statements have names only where there is none
+ * (db_postgres_plan.c).
  */
 #include "store/db_postgres.h"
 
@@ -122,6 +122,7 @@ static void close_db(struct db *base)
 {
 	struct postgres_db *db = postgres_of(base);
 
+	postgres_plans_forget(db);
 	db->pq->PQfinish(db->conn);
 	mem_free(db);
 }
@@ -199,9 +200,10 @@ MUST_CHECK static int hand_out(
 }
 
 MUST_CHECK static int send_statement(struct postgres_db *db, const char *sql,
-	const struct db_value *args, size_t n_args, struct fault *f)
+	const struct db_value *args, size_t n_args, bool may_name, struct fault *f)
 {
 	size_t wanted = postgres_count_args(sql);
+	char name[POSTGRES_NAME_SIZE] = "";
 	struct postgres_args *a;
 	bool is_sent;
 
@@ -210,10 +212,39 @@ MUST_CHECK static int send_statement(struct postgres_db *db, const char *sql,
 			n_args, wanted, sql);
 	a = mem_alloc(sizeof(*a));
 	postgres_bind(a, args, n_args);
-	is_sent = db->pq->PQsendQueryParams(
-		db->conn, sql, a->n, a->types, a->values, a->lengths, a->formats, 1);
+	if (may_name && postgres_plan(db, sql, a, name, f) < 0) {
+		mem_free(a);
+		return -1;
+	}
+	is_sent = name[0] != '\0' ? db->pq->PQsendQueryPrepared(db->conn, name, a->n, a->values,
+					    a->lengths, a->formats, 1)
+				  : db->pq->PQsendQueryParams(db->conn, sql, a->n, a->types,
+					    a->values, a->lengths, a->formats, 1);
 	mem_free(a);
 	return is_sent ? 0 : postgres_raise(db, NULL, f);
+}
+
+/* Outside of a transaction a statement whose name was void runs again without; inside, all of it
+ * does. */
+MUST_CHECK static int ask(struct postgres_db *db, const char *sql, const struct db_value *args,
+	size_t n_args, PGresult **ret, struct fault *f)
+{
+	if (send_statement(db, sql, args, n_args, true, f) < 0)
+		return -1;
+	*ret = postgres_await(db, POSTGRES_STATEMENT_MS + GRACE_MS);
+	if (!postgres_plan_is_void(db, *ret))
+		return 0;
+	if (db->pq->PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
+		postgres_raise(db, *ret, f);
+		db->pq->PQclear(*ret);
+		db->base.has_lost = true;
+		return -1;
+	}
+	db->pq->PQclear(*ret);
+	if (send_statement(db, sql, args, n_args, false, f) < 0)
+		return -1;
+	*ret = postgres_await(db, POSTGRES_STATEMENT_MS + GRACE_MS);
+	return 0;
 }
 
 static int run(struct db *base, const char *sql, const struct db_value *args, size_t n_args,
@@ -226,9 +257,10 @@ static int run(struct db *base, const char *sql, const struct db_value *args, si
 	/* The server may have ended it by itself; what follows must not run outside. */
 	if (base->in_transaction && db->pq->PQtransactionStatus(db->conn) != PQTRANS_INTRANS)
 		return postgres_raise(db, NULL, f);
-	if (send_statement(db, sql, args, n_args, f) < 0)
+	if (!base->in_transaction && postgres_plans_tidy(db, f) < 0)
 		return -1;
-	result = postgres_await(db, POSTGRES_STATEMENT_MS + GRACE_MS);
+	if (ask(db, sql, args, n_args, &result, f) < 0)
+		return -1;
 	if (result == NULL || (db->pq->PQresultStatus(result) != PGRES_TUPLES_OK &&
 				      db->pq->PQresultStatus(result) != PGRES_COMMAND_OK))
 		return judge(db, result, f);
@@ -259,7 +291,7 @@ static int begin(struct db *base, struct fault *f)
 	else
 		pthread_rwlock_rdlock(&db->site->gate);
 	db->has_gate = true;
-	if (exec(db, begin_sql, POSTGRES_PROMPT_MS, f) < 0) {
+	if (postgres_plans_tidy(db, f) < 0 || exec(db, begin_sql, POSTGRES_PROMPT_MS, f) < 0) {
 		give_gate(db);
 		return -1;
 	}

@@ -14,6 +14,7 @@
 
 /* Every function of libpq that is used. */
 #define PQ_FUNCTIONS(X)         \
+	X(PQbackendPID)         \
 	X(PQclear)              \
 	X(PQcmdStatus)          \
 	X(PQcmdTuples)          \
@@ -39,8 +40,10 @@
 	X(PQparameterStatus)    \
 	X(PQresultErrorField)   \
 	X(PQresultStatus)       \
+	X(PQsendPrepare)        \
 	X(PQsendQuery)          \
 	X(PQsendQueryParams)    \
+	X(PQsendQueryPrepared)  \
 	X(PQserverVersion)      \
 	X(PQsetNoticeReceiver)  \
 	X(PQsetnonblocking)     \
@@ -73,11 +76,34 @@ struct db_site {
 	char cause[CAUSE_SIZE]; /* why the last try to connect failed */
 };
 
+/* A statement that the server knows by a name, for as long as the connection. */
+struct postgres_plan {
+	char *sql; /* NULL: the place is free */
+	Oid *types;
+	int n;
+	bool in_transaction, is_prepared;
+};
+
+#define POSTGRES_PLANS 256
+struct postgres_plans {
+	enum {
+		POSTGRES_UNKNOWN,
+		POSTGRES_DIRECT, /* one process of the server, ours alone */
+		POSTGRES_POOLED,
+	} link;
+	bool is_stale; /* nothing is named before the server has forgotten the names */
+	int64_t since_ms;
+	size_t n_prepared;
+	struct postgres_plan list[POSTGRES_PLANS];
+	uint32_t seen[256]; /* hashes of statements that came once */
+};
+
 struct postgres_db {
 	struct db base;
 	struct db_site *site;
 	const struct pq *pq;
 	PGconn *conn;
+	struct postgres_plans plans;
 	bool has_gate;
 	bool is_late;       /* the last answer did not come in time */
 	bool is_committing; /* a loss now leaves open what became of the transaction */
@@ -109,6 +135,22 @@ bool postgres_is_dead(struct postgres_db *db);
 #define POSTGRES_CHANNEL "review_fetcher_changes"
 /* As db_ops.listen. */
 MUST_CHECK int postgres_listen(struct db_listening *l, struct fault *f);
+
+/* ---- db_postgres_plan.c: statements that come again ---- */
+
+#define POSTGRES_NAME_SIZE 16
+/*
+ * The name under which the server knows the statement for arguments of these types, preparing it if
+ * need be; "": send it as it is. -1: the statement is wrong, or as postgres_await.
+ */
+struct postgres_args;
+MUST_CHECK int postgres_plan(struct postgres_db *db, const char *sql, const struct postgres_args *a,
+	char ret_name[static POSTGRES_NAME_SIZE], struct fault *f);
+/* Before a transaction or a statement outside of one: lets the server forget old names. */
+MUST_CHECK int postgres_plans_tidy(struct postgres_db *db, struct fault *f);
+/* Whether a named statement failed only because of its name: without one it may do. */
+bool postgres_plan_is_void(struct postgres_db *db, const PGresult *result);
+void postgres_plans_forget(struct postgres_db *db);
 
 /* ---- db_postgres_fault.c ---- */
 
