@@ -14,7 +14,6 @@
 
 /* Every function of libpq that is used. */
 #define PQ_FUNCTIONS(X)         \
-	X(PQbackendPID)         \
 	X(PQclear)              \
 	X(PQcmdStatus)          \
 	X(PQcmdTuples)          \
