@@ -252,38 +252,70 @@ static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct
 	return 0;
 }
 
-int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f)
+MUST_CHECK static bool seal_secret(const struct client_insertion *x, struct sealed *ret)
 {
 	const char *secret =
 		x->in->client_secret != NULL ? x->in->client_secret : x->in->private_key;
+
+	if (secret == NULL)
+		return false;
 	AUTO(secret_drop) struct secret plain = secret_from(secret, strlen(secret));
+	grant_seal(x->tm, "client_secret", x->id, &plain, ret);
+	return true;
+}
+
+int client_put_secret(struct db *db, const struct client_insertion *x, struct fault *f)
+{
 	AUTO(sealed_drop) struct sealed sealed = {0};
 
-	grant_seal(x->tm, "client_secret", x->id, &plain, &sealed);
+	if (!seal_secret(x, &sealed))
+		return 0;
 	return db_exec(db, "UPDATE clients SET client_secret = $2 WHERE id = $1", NULL, f,
 		db_int(x->id), db_sealed(&sealed));
 }
 
+#define CLIENT_INSERT(column, value)                                                    \
+	"INSERT INTO clients (client_id, redirect_uri, branch_id, workspace_email,"     \
+	" workspace_name, provider, scope, key_id, status_since_ms, created_at_ms,"     \
+	" updated_at_ms, client_secret" column ") VALUES ($1, $2, $3, $4, $5, $6, $8, " \
+	"$9, $7, $7, $7, $10" value ") ON CONFLICT (branch_id) DO NOTHING RETURNING id"
+
+/*
+ * The row's id is part of what the seal binds, so it must be known first, or the secret follows the
+ * row. The latter reads the newest part of the index, which there is nobody else to write to on
+ * SQLite; on PostgreSQL any two who insert at once would stand in each other's way.
+ */
+MUST_CHECK static int draw_id(struct db *db, int64_t *ret, struct fault *f)
+{
+	*ret = 0;
+	if (db_engine(db) != DB_POSTGRES)
+		return 0;
+	return db_read(
+		db, "SELECT nextval(pg_get_serial_sequence('clients', 'id'))", read_id, ret, f);
+}
+
 int client_insert(struct db *db, struct client_insertion *x, struct fault *f)
 {
+	AUTO(sealed_drop) struct sealed sealed = {0};
 	const struct client_input *in = x->in;
+	bool is_sealed = false, is_drawn;
 
+	if (draw_id(db, &x->id, f) < 0)
+		return -1;
+	is_drawn = x->id != 0;
+	if (is_drawn)
+		is_sealed = seal_secret(x, &sealed);
+	const struct db_value row[] = {db_text(in->client_id), db_text(x->redirect_uri),
+		db_text(in->branch_id), db_text(in->workspace_email), db_text(in->workspace_name),
+		db_text(x->provider), db_int(clock_wall_ms()), db_text(in->scope),
+		db_text(in->key_id), db_sealed(&sealed), db_int(x->id)};
 	x->id = 0;
-	if (db_read(db,
-		    "INSERT INTO clients (client_id, redirect_uri, branch_id, workspace_email,"
-		    " workspace_name, provider, scope, key_id, status_since_ms, created_at_ms,"
-		    " updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $7, $7, $7)"
-		    " ON CONFLICT (branch_id) DO NOTHING RETURNING id",
-		    read_id, &x->id, f, db_text(in->client_id), db_text(x->redirect_uri),
-		    db_text(in->branch_id), db_text(in->workspace_email),
-		    db_text(in->workspace_name), db_text(x->provider), db_int(clock_wall_ms()),
-		    db_text(in->scope), db_text(in->key_id)) < 0)
+	if (db_run(db, is_drawn ? CLIENT_INSERT(", id", ", $11") : CLIENT_INSERT("", ""), row,
+		    ARRAY_LEN(row) - (is_drawn ? 0 : 1), read_id, &x->id, NULL, f) < 0)
 		return -1;
 	if (x->id == 0)
 		return 1;
-	/* The row's id is part of what the seal binds, so the secret can only follow the row. */
-	return in->client_secret != NULL || in->private_key != NULL ? client_put_secret(db, x, f)
-								    : 0;
+	return is_sealed ? 0 : client_put_secret(db, x, f);
 }
 
 void client_callback_url(const struct token_management *tm, const char *provider, struct buf *ret)
