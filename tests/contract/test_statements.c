@@ -333,6 +333,81 @@ static void values_in_a_refused_statement_are_not_in_the_fault(void **state)
 	end_talk(&t);
 }
 
+#define AGAIN 8 /* often enough that an engine may keep the statement and its plan */
+
+static void ask_again_and_again(struct talk *t, const char *sql, size_t n_cols)
+{
+	for (int i = 0; i < AGAIN; i++) {
+		struct rows r = {0};
+
+		ask(t, see_row, &r, sql, db_int(1));
+		assert_int_equal(r.n, 1);
+		assert_int_equal(r.n_cols, n_cols);
+		assert_int_equal(r.numbers[0][0], 1);
+	}
+}
+
+static void a_statement_that_came_often_sees_the_table_as_it_is_now(void **state)
+{
+	struct talk t = begin_talk(state);
+	static const char sql[] = "SELECT * FROM kept WHERE id = $1";
+
+	run_alone(t.c->store, "CREATE TABLE kept (id BIGINT PRIMARY KEY)");
+	say(&t, NULL, "INSERT INTO kept (id) VALUES (1), (2)");
+	ask_again_and_again(&t, sql, 1);
+	run_alone(t.c->store, "ALTER TABLE kept ADD COLUMN more BIGINT");
+	ask_again_and_again(&t, sql, 2);
+	end_talk(&t);
+	run_alone(t.c->store, "DROP TABLE kept");
+}
+
+static int read_kept(struct db *db, void *arg, struct fault *f)
+{
+	for (int i = 0; i < AGAIN; i++) {
+		struct rows r = {0};
+
+		if (db_read(db, "SELECT * FROM kept WHERE id = $1", see_row, &r, f, db_int(1)) < 0)
+			return -1;
+		*(size_t *)arg = r.n_cols;
+	}
+	return 0;
+}
+
+static void a_transaction_sees_the_table_as_it_is_now_too(void **state)
+{
+	struct contract *c = *state;
+	struct store *store = contract_store(c, NULL, 1);
+	struct fault f = {0};
+	size_t n_cols = 0;
+
+	run_alone(c->store, "CREATE TABLE kept (id BIGINT PRIMARY KEY)");
+	run_alone(c->store, "INSERT INTO kept (id) VALUES (1)");
+	assert_done(store_transact(store, read_kept, &n_cols, &f), &f);
+	assert_int_equal(n_cols, 1);
+	run_alone(c->store, "ALTER TABLE kept ADD COLUMN more BIGINT");
+	assert_done(store_transact(store, read_kept, &n_cols, &f), &f);
+	assert_int_equal(n_cols, 2);
+	store_close(store);
+	run_alone(c->store, "DROP TABLE kept");
+}
+
+static void a_statement_may_come_with_arguments_of_other_types(void **state)
+{
+	struct talk t = begin_talk(state);
+	static const char sql[] = "UPDATE items SET name = $2 WHERE id = $1";
+	struct rows r = {0};
+
+	three_items(&t);
+	for (int i = 0; i < AGAIN; i++) {
+		say(&t, NULL, sql, db_int(1), db_text("x"));
+		say(&t, NULL, sql, db_int(2), db_null());
+	}
+	ask(&t, see_row, &r, "SELECT id FROM items WHERE name = 'x'");
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.numbers[0][0], 1);
+	end_talk(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +427,9 @@ int main(void)
 		CONTRACT_TEST(a_broken_foreign_key_is_a_conflict),
 		CONTRACT_TEST(other_broken_rules_are_faults_of_the_store),
 		CONTRACT_TEST(a_wrong_statement_is_told_and_leaves_the_connection_well),
+		CONTRACT_TEST(a_statement_that_came_often_sees_the_table_as_it_is_now),
+		CONTRACT_TEST(a_transaction_sees_the_table_as_it_is_now_too),
+		CONTRACT_TEST(a_statement_may_come_with_arguments_of_other_types),
 		CONTRACT_TEST(values_in_a_refused_statement_are_not_in_the_fault),
 	};
 
