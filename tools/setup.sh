@@ -119,7 +119,7 @@ explain_apt() {
 # On another system than Debian: the build works when the tools and libraries are there.
 ensure_without_apt() {
 	local lacking=() tool
-	for tool in "${CC:-gcc}" meson ninja pkg-config python3 curl; do
+	for tool in "${CC:-gcc}" meson ninja pkg-config python3 node curl; do
 		has "$tool" || lacking+=("$tool")
 	done
 	if has pkg-config; then
@@ -135,14 +135,22 @@ build_packages() {
 	local packages=(gcc libc6-dev meson ninja-build pkg-config python3 "${libraries[@]}")
 	has curl || packages+=(curl)
 	printf '%s\n' "${packages[@]}"
+	node_packages
 }
 
 # ---- packages of Node ----
 
-# What package-lock.json names is installed when that file is another than it was at the last time, so that
-# a second start needs no network.
+# Which of the packages in package-lock.json a command takes: those that the console is built with, or all, with
+# those of the tests (./test says so).
+node_part=console
+
+# They are installed when that file is another than it was at the last time, so that a second start needs
+# no network. All of them serve for the console too.
 node_modules_are_current() {
-	[ "$(cat node_modules/.installed 2>/dev/null)" = "$(sha256sum <package-lock.json)" ]
+	local lock installed
+	lock=$(sha256sum <package-lock.json 2>/dev/null)
+	installed=$(cat node_modules/.installed 2>/dev/null)
+	[ "$installed" = "$lock all" ] || { [ "$node_part" = console ] && [ "$installed" = "$lock console" ]; }
 }
 
 # Prints the Debian packages that installing them takes.
@@ -152,19 +160,24 @@ node_packages() {
 }
 
 install_node_modules() {
-	npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 && sha256sum <package-lock.json >node_modules/.installed
+	local omit=()
+	[ "$node_part" = all ] || omit=(--omit=dev)
+	npm ci "${omit[@]}" --ignore-scripts --no-audit --no-fund --fetch-retries=1 &&
+		printf '%s %s\n' "$(sha256sum <package-lock.json)" "$node_part" >node_modules/.installed
 }
 
-# ensure_node_modules "words": after ensure, with what node_packages printed.
+# ensure_node_modules: after ensure, with what node_packages printed.
 ensure_node_modules() {
+	local words="the packages that the console is built with"
 	node_modules_are_current && return 0
-	has npm || die "npm is missing; it installs $1. Install it with this system's own means, then start again."
-	step node-modules "installing $1" install_node_modules && return 0
+	[ "$node_part" = console ] || words+=" and tested with"
+	has npm || die "npm is missing; it installs $words. Install it with this system's own means, then start again."
+	step node-modules "installing $words" install_node_modules && return 0
 	if grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|network' "$log_dir/node-modules.log"; then
 		die "npm cannot reach its package server: this machine seems to be offline. (Its words: $log_dir/node-modules.log)"
 	fi
 	show_log node-modules 5
-	die "npm could not install $1. (All it said: $log_dir/node-modules.log)"
+	die "npm could not install $words. (All it said: $log_dir/node-modules.log)"
 }
 
 # ---- building ----
@@ -196,6 +209,7 @@ build() {
 	local wanted="$root ${CC:-gcc} $options"
 	if [ ! -f "$dir/build.ninja" ] || [ "$(cat "$dir/log/setup.args" 2>/dev/null)" != "$wanted" ]; then
 		check_compiler
+		ensure_node_modules
 		mkdir -p "$dir/log"
 		find "$dir" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
 		# shellcheck disable=SC2086 # options are words
@@ -208,6 +222,7 @@ build() {
 	if ninja -C "$dir" -n "$@" 2>/dev/null | grep -q 'no work to do'; then
 		return 0
 	fi
+	ensure_node_modules
 	step build "$words" ninja -C "$dir" "$@" || {
 		show_log build
 		die "the build failed. (All that it said: $log_dir/build.log)"

@@ -8,5 +8,7 @@
 /* What every answer about a client begins with; the names are the original's. */
 void client_write_identity(struct json_out *out, const struct client *c);
 void client_write_state(struct json_out *out, const struct client *c);
+/* GET /token-management/clients. */
+int client_list_handle(struct request *req, struct fault *f);
 
 #endif

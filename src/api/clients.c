@@ -129,100 +129,6 @@ static int get_client(struct request *req, struct fault *f)
 	return 0;
 }
 
-static const char *read_status(struct request *req)
-{
-	static const char *const known[] = {"pending", "connected", "expiring", "degraded",
-		"needs_reconnect", "revoking", "revoked", "inactive"};
-	const char *status = request_query(req, "status");
-	char shown[TEXT_EXCERPT_SIZE];
-
-	for (size_t i = 0; status && i < ARRAY_LEN(known); i++)
-		if (strcmp(status, known[i]) == 0)
-			return status;
-	if (status)
-		request_error(req, "query", "status",
-			"is '%s': give pending, connected, expiring, degraded, "
-			"needs_reconnect, revoking, "
-			"revoked or inactive",
-			text_excerpt(status, shown));
-	return NULL;
-}
-
-static const char *read_search(struct request *req)
-{
-	const char *q = request_query(req, "q");
-
-	if (q && strlen(q) > LIMIT_NAME_BYTES)
-		request_error(req, "query", "q", "has %zu bytes: give at most %d", strlen(q),
-			LIMIT_NAME_BYTES);
-	return q && *q ? q : NULL;
-}
-
-struct listing {
-	struct json_out *out;
-	int64_t room, last_id;
-	bool has_more;
-};
-
-static int write_one(void *arg, const struct client *c, struct fault *f)
-{
-	struct listing *l = arg;
-
-	(void)f;
-	if (l->room == 0) {
-		l->has_more = true;
-		return 0;
-	}
-	l->room--;
-	l->last_id = c->id;
-	json_open(l->out, '{');
-	client_write_identity(l->out, c);
-	client_write_state(l->out, c);
-	json_close(l->out, '}');
-	return 0;
-}
-
-/* A key that is bound to nothing (any more) sees nothing. */
-static int list_for(
-	struct request *req, struct client_filter *filter, struct listing *l, struct fault *f)
-{
-	AUTO(seen_branches_done) struct seen_branches seen;
-
-	seen_branches_init(req, &seen);
-	if (seen.names && seen.n == 0)
-		return 0;
-	filter->branches = (const char *const *)seen.names;
-	filter->n_branches = seen.n;
-	return clients_list(request_tokens(req), filter, write_one, l, f);
-}
-
-static int list_clients(struct request *req, struct fault *f)
-{
-	const char *cursor;
-	int64_t limit;
-
-	request_page(req, &limit, &cursor);
-	struct client_filter filter = {
-		.status = read_status(req),
-		.q = read_search(req),
-		.after_id = list_cursor_read(req, cursor),
-		.limit = limit + 1, /* one more says whether there is a next page */
-	};
-	if (request_check(req, f) < 0)
-		return -1;
-
-	struct json_out out = answer_json(req);
-	struct listing l = {.out = &out, .room = limit};
-	json_key(&out, "clients");
-	json_open(&out, '[');
-	if (list_for(req, &filter, &l, f) < 0)
-		return -1;
-	json_close(&out, ']');
-	list_cursor_write(&out, l.has_more ? l.last_id : 0);
-	json_close(&out, '}');
-	return 0;
-}
-
 /* ---- changing ---- */
 
 /* What a connection hangs on is not changed under it: another app or branch is another client. */
@@ -413,8 +319,8 @@ static int delete_client(struct request *req, struct fault *f)
 const struct route client_routes[] = {
 	{"POST", "/token-management/clients", KEY_CLIENTS_WRITE, ROUTE_WORKER, register_client,
 		NULL, "Register a branch and the Google app that it connects through"},
-	{"GET", "/token-management/clients", KEY_CLIENTS_READ, ROUTE_WORKER, list_clients, NULL,
-		"List the branches, with the state of their connections"},
+	{"GET", "/token-management/clients", KEY_CLIENTS_READ, ROUTE_WORKER, client_list_handle,
+		NULL, "List the branches, with the state of their connections"},
 	{"GET", "/token-management/clients/{id}", KEY_CLIENTS_READ, ROUTE_WORKER, get_client, NULL,
 		"One branch, with the state of its connection"},
 	{"PATCH", "/token-management/clients/{id}", KEY_CLIENTS_WRITE, ROUTE_WORKER, change_client,

@@ -155,6 +155,26 @@ static int list_reviews(struct request *req, struct fault *f)
 	return 0;
 }
 
+static int sum_reviews(struct request *req, struct fault *f)
+{
+	AUTO(seen_branches_done) struct seen_branches seen;
+
+	seen_branches_init(req, &seen);
+	const struct review_filter filter = {
+		.scope = seen_branches_scope(&seen),
+		.branch_id = read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES),
+		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
+		.since_us = read_instant(req, "since", INT64_MIN),
+	};
+	if (request_check(req, f) < 0)
+		return -1;
+	struct json_out out = answer_json(req);
+	if (reviews_sum(request_reviews(req), &filter, &out, f) < 0)
+		return -1;
+	json_close(&out, '}');
+	return 0;
+}
+
 static int get_review(struct request *req, struct fault *f)
 {
 	AUTO(seen_branches_done) struct seen_branches seen;
@@ -190,6 +210,8 @@ const struct route review_routes[] = {
 		"The locations that were found, with counts, average, last sync and last error"},
 	{"GET", "/api/v1/reviews", KEY_REVIEWS_READ, ROUTE_WORKER, list_reviews, NULL,
 		"Reviews, newest update first, with filters"},
+	{"GET", "/api/v1/reviews/summary", KEY_REVIEWS_READ, ROUTE_WORKER, sum_reviews, NULL,
+		"How people rate, by the day"},
 	{"GET", "/api/v1/reviews/{id}", KEY_REVIEWS_READ, ROUTE_WORKER, get_review, NULL,
 		"One review, with Google's own words"},
 	{0},

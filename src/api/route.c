@@ -35,6 +35,8 @@ static const struct route *const tables[] = {
 	google_routes,
 	notification_routes,
 	client_routes,
+	overview_routes,
+	key_routes,
 	audit_routes,
 	connect_routes,
 	link_routes,

@@ -56,9 +56,9 @@ void route_each(void (*each)(void *arg, const struct route *route), void *arg);
 /* Tests: one more table, ended by a zero row. Before the first route_find. */
 void route_use(const struct route *extra);
 
-extern const struct route google_routes[], notification_routes[], health_routes[], client_routes[],
-	audit_routes[], connect_routes[], link_routes[], token_routes[], import_routes[],
-	job_routes[], review_routes[], nested_routes[], event_routes[], session_routes[],
-	console_routes[], docs_routes[];
+extern const struct route overview_routes[], key_routes[], google_routes[], notification_routes[],
+	health_routes[], client_routes[], audit_routes[], connect_routes[], link_routes[],
+	token_routes[], import_routes[], job_routes[], review_routes[], nested_routes[],
+	event_routes[], session_routes[], console_routes[], docs_routes[];
 
 #endif

@@ -89,6 +89,16 @@ void metric_timing_add(struct metric_timing *t, int64_t ms)
 	atomic_fetch_add_explicit(&t->sum_ms, ms, memory_order_relaxed);
 }
 
+int64_t metrics_sum(const char *name, const char *label)
+{
+	int64_t sum = 0;
+
+	for (struct metric *m = atomic_load(&all); m != NULL; m = m->next)
+		if (strcmp(m->name, name) == 0 && (label == NULL || strstr(m->labels, label)))
+			sum += metric_value(m);
+	return sum;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct metric *const *x = a;

@@ -63,6 +63,9 @@ void metric_timing_add(struct metric_timing *t, int64_t ms);
 	{                                                          \
 		metric_timing_register(&(t));                      \
 	}
+
+/* The sum of a family, or of those in it whose labels hold this text. */
+int64_t metrics_sum(const char *name, const char *label);
 void metrics_write(struct buf *ret); /* Prometheus text exposition 0.0.4 */
 
 #endif

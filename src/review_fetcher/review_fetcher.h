@@ -125,6 +125,14 @@ MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scop
 	int64_t id, struct json_out *ret, struct fault *f); /* FAULT_MISSING */
 
 /*
+ * How people rate: `days` (each with the seconds of its start and how often no, one … five stars
+ * were given), `ratings` over all of them, `total`. Of the newest 20,000 (`newest_only`) that are
+ * not deleted; of the filter only scope, branch, location and since count.
+ */
+MUST_CHECK int reviews_sum(struct review_fetcher *rf, const struct review_filter *filter,
+	struct json_out *ret, struct fault *f);
+
+/*
  * Writes `"projects":[…]`: each Cloud project and API that was asked, with `status` ok, paused (a
  * 429; `paused_until`) or not_approved (`diagnosis` says what to do). empty: for who may see none.
  */

@@ -13,6 +13,7 @@
 #include "store/store.h"
 #include "token_management/audit.h"
 #include "token_management/client_check.h"
+#include "token_management/client_row.h"
 #include "token_management/grant.h"
 #include "token_management/import_rows.h"
 #include "token_management/internal.h"
@@ -101,19 +102,6 @@ void client_done(struct client *c)
 	*c = (struct client){0};
 }
 
-/* $1 is the time now: a connection whose refresh is due is `expiring`. */
-#define STATUS_NOW                                                                    \
-	"CASE WHEN c.is_active = 0 THEN 'inactive'"                                   \
-	" WHEN c.status = 'connected' AND t.next_refresh_at_ms <= $1 THEN 'expiring'" \
-	" ELSE c.status END"
-#define CLIENT_SELECT                                                                  \
-	"SELECT c.id, c.client_id, c.redirect_uri, c.branch_id, c.workspace_email,"    \
-	" c.workspace_name, c.provider, " STATUS_NOW ", c.status_reason, c.is_active," \
-	" c.created_at_ms, c.updated_at_ms, t.client_id, t.scope, t.requested_scope,"  \
-	" t.expires_at_ms, t.last_refreshed_at_ms, t.next_refresh_at_ms,"              \
-	" t.google_email, c.scope"                                                     \
-	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
-
 static char *missing_scopes(const char *requested, const char *granted)
 {
 	AUTO(buf_drop) struct buf missing = BUF_INIT(16384);
@@ -153,7 +141,7 @@ static void read_provider(const struct token_management *tm, struct client *ret)
 	ret->status_reason = mem_text(buf_text(&reason));
 }
 
-static void read_client(
+void client_read_row(
 	const struct token_management *tm, const struct db_value *c, struct client *ret)
 {
 	bool has_tokens = c[12].type != DB_NULL;
@@ -204,7 +192,7 @@ static int found(void *arg, const struct db_value *cols, size_t n_cols, struct f
 	(void)n_cols;
 	(void)f;
 	client_done(x->ret);
-	read_client(x->tm, cols, x->ret);
+	client_read_row(x->tm, cols, x->ret);
 	return 1;
 }
 
@@ -385,130 +373,6 @@ int clients_register(struct token_management *tm, const struct client_input *in,
 	}
 	slots_forget(tm, in->branch_id);
 	return clients_get(tm, x.row.id, ret, f);
-}
-
-/* ---- listing ---- */
-
-struct listing {
-	struct token_management *tm;
-	const struct client_filter *filter;
-	const char *pattern; /* for LIKE, or NULL */
-	client_each_fn *each;
-	void *arg;
-};
-
-/* LIKE takes %, _ and the escape itself as they are. */
-static void make_pattern(const char *q, struct buf *ret)
-{
-	buf_add_char(ret, '%');
-	for (; *q != '\0'; q++) {
-		if (strchr("%_\\", *q) != NULL)
-			buf_add_char(ret, '\\');
-		buf_add_char(ret, *q);
-	}
-	buf_add_char(ret, '%');
-}
-
-static int list_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
-{
-	struct listing *x = arg;
-	struct client c;
-	int result;
-
-	(void)n_cols;
-	read_client(x->tm, cols, &c);
-	result = x->each(x->arg, &c, f);
-	client_done(&c);
-	return result;
-}
-
-#define CLIENT_MATCHES                                                                    \
-	" AND (CAST($2 AS TEXT) IS NULL OR " STATUS_NOW " = $2)"                          \
-	" AND (CAST($3 AS TEXT) IS NULL OR lower(c.branch_id) LIKE lower($3) ESCAPE '\\'" \
-	" OR lower(c.workspace_email) LIKE lower($3) ESCAPE '\\'"                         \
-	" OR lower(c.workspace_name) LIKE lower($3) ESCAPE '\\')"
-
-static int list_body(struct db *db, void *arg, struct fault *f)
-{
-	struct listing *x = arg;
-
-	return db_read(db, CLIENT_SELECT "WHERE c.id > $4" CLIENT_MATCHES " ORDER BY c.id LIMIT $5",
-		list_row, x, f, db_int(clock_wall_ms()), db_text(x->filter->status),
-		db_text(x->pattern), db_int(x->filter->after_id), db_int(x->filter->limit));
-}
-
-/* A key bound to branches: each is looked up by itself, then they are put in the order of the list.
- */
-struct few {
-	struct listing *x;
-	struct client *found;
-	size_t n;
-};
-
-static int keep_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
-{
-	struct few *few = arg;
-
-	(void)n_cols;
-	(void)f;
-	read_client(few->x->tm, cols, &few->found[few->n++]);
-	return 1;
-}
-
-static int few_body(struct db *db, void *arg, struct fault *f)
-{
-	struct few *few = arg;
-	const struct client_filter *filter = few->x->filter;
-
-	for (size_t i = 0; i < filter->n_branches; i++) {
-		if (db_read(db, CLIENT_SELECT "WHERE c.id > $4 AND c.branch_id = $5" CLIENT_MATCHES,
-			    keep_row, few, f, db_int(clock_wall_ms()), db_text(filter->status),
-			    db_text(few->x->pattern), db_int(filter->after_id),
-			    db_text(filter->branches[i])) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	const struct client *x = a, *y = b;
-
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-static int list_few(struct listing *x, struct fault *f)
-{
-	const struct client_filter *filter = x->filter;
-	struct few few = {.x = x};
-	int result;
-
-	few.found = mem_alloc_array(filter->n_branches + 1, sizeof(*few.found));
-	result = store_use(x->tm->store, few_body, &few, f);
-	qsort(few.found, few.n, sizeof(*few.found), by_id);
-	for (size_t i = 0; result == 0 && i < few.n && (int64_t)i < filter->limit; i++)
-		result = x->each(x->arg, &few.found[i], f);
-	for (size_t i = 0; i < few.n; i++)
-		client_done(&few.found[i]);
-	mem_free(few.found);
-	return result < 0 ? -1 : 0;
-}
-
-int clients_list(struct token_management *tm, const struct client_filter *filter,
-	client_each_fn *each, void *arg, struct fault *f)
-{
-	AUTO(buf_drop) struct buf pattern = BUF_INIT(4096);
-	struct listing x = {.tm = tm, .filter = filter, .each = each, .arg = arg};
-
-	if (filter->q != NULL && filter->q[0] != '\0') {
-		make_pattern(filter->q, &pattern);
-		if (buf_failed(&pattern))
-			return fault_input(f, "q", "q must have at most 2000 bytes");
-		x.pattern = buf_text(&pattern);
-	}
-	if (filter->branches != NULL)
-		return list_few(&x, f);
-	return store_use(tm->store, list_body, &x, f);
 }
 
 /* ---- deleting ---- */

@@ -7,6 +7,7 @@
 
 #include "base/rand.h"
 #include "core/limits.h"
+#include "token_management/activity.h"
 #include "token_management/google_keys.h"
 #include "token_management/keys.h"
 #include "token_management/providers.h"
@@ -40,6 +41,7 @@ struct token_management {
 	uint32_t vault_key; /* that sealed when it looked last */
 	bool vault_fails;
 	struct security_sweep security_sweep;
+	struct activity activity;
 };
 
 /* Kinds of the change feed. ref: the branch id; for keys and sessions their id. */

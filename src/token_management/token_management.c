@@ -81,6 +81,7 @@ int token_management_new(
 	slots_init(&tm->slots);
 	keys_init(&tm->keys);
 	reads_init(&tm->reads);
+	activity_init(&tm->activity);
 	sessions_init(&tm->sessions);
 	work_list_init(&tm->work);
 	commit_queue_init(&tm->commits);
@@ -104,6 +105,15 @@ static void write_reads(struct token_management *tm, bool all)
 	tm->reads.is_failing = fails;
 }
 
+/* A gap in a chart is no reason to fail. */
+static void write_activity(struct token_management *tm, bool now)
+{
+	struct fault f;
+
+	if (activity_write(tm, now, &f) < 0)
+		log_event(LOG_DEBUG, "activity.not_written", F_FAULT(&f));
+}
+
 void token_management_free(struct token_management *tm)
 {
 	if (tm == NULL)
@@ -114,6 +124,8 @@ void token_management_free(struct token_management *tm)
 		pthread_cond_wait(&tm->work.changed, &tm->work.lock);
 	pthread_mutex_unlock(&tm->work.lock);
 	write_reads(tm, true);
+	if (tm->net != NULL)
+		write_activity(tm, true);
 	free_all(tm);
 }
 
@@ -176,6 +188,8 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 	if (store_read_changes(tm->store, &tm->changes_cursor, take_change, tm, f) < 0)
 		return -1;
 	write_reads(tm, false);
+	if (tm->net != NULL)
+		write_activity(tm, false);
 	if (tm->net != NULL && security_sweep(tm, f) < 0)
 		return -1;
 	if (keys_write_back(tm, f) < 0)

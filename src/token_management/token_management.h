@@ -84,11 +84,17 @@ MUST_CHECK int clients_get(
 	struct token_management *tm, int64_t id, struct client *ret, struct fault *f);
 MUST_CHECK int clients_get_by_branch(
 	struct token_management *tm, const char *branch_id, struct client *ret, struct fault *f);
+/* By expiry only those that have a token are listed. */
+enum client_sort { CLIENTS_BY_ID, CLIENTS_BY_BRANCH, CLIENTS_BY_NAME, CLIENTS_BY_EXPIRY };
 struct client_filter {
 	const char *status, *q; /* NULL: any; q: substring of branch, email or workspace name */
 	const char *const *branches; /* NULL: all; else only these (a key's binding) */
 	size_t n_branches;
-	int64_t after_id; /* cursor */
+	enum client_sort sort;
+	bool descending;
+	int64_t after_id;       /* cursor: the last row's id, 0: from the start, … */
+	const char *after_text; /* … and its branch or name … */
+	int64_t after_number;   /* … or expires_at_ms, whichever is sorted by */
 	int64_t limit;
 };
 typedef int client_each_fn(void *arg, const struct client *c, struct fault *f);
@@ -207,5 +213,6 @@ size_t keys_branches(struct token_management *tm, const struct key_grant *key, c
 
 #include "token_management/manage.h"
 #include "token_management/token_management_connect.h"
+#include "token_management/token_management_overview.h"
 #include "token_management/token_management_sessions.h"
 #endif

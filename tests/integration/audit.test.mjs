@@ -120,11 +120,16 @@ const ACTS = {
 		await it.ask('DELETE', `/api/v1/jobs/${json.job_id}`);
 		await it.google.calm();
 	}],
+	'POST /token-management/keys': ['key.created', (it) => it.ask('POST', '/token-management/keys', { name: 'made', scopes: ['reviews:read'] })],
+	'DELETE /token-management/keys/{id}': ['key.revoked', async (it) => {
+		const { json } = await it.ask('POST', '/token-management/keys', { name: 'made', scopes: ['reviews:read'] });
+		return it.ask('DELETE', `/token-management/keys/${json.id}`);
+	}],
 	'POST /sign-in': ['session.created', (it) => signIn(it)],
 	'POST /sign-out': ['session.ended', async (it) => {
 		const jar = await signIn(it);
 		const headers = { accept: 'text/html', origin: it.service.url };
-		const page = await send('GET', `${it.service.url}/console`, { jar, headers });
+		const page = await send('GET', `${it.service.url}/sign-out`, { jar, headers });
 		const csrf = /name="csrf" value="([^"]+)"/.exec(page.text)[1];
 		assert.equal((await send('POST', `${it.service.url}/sign-out`, { jar, headers, form: { csrf } })).status, 303);
 	}],

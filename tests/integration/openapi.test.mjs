@@ -69,6 +69,20 @@ describe('each answer is as described', () => {
 		await hit('DELETE /token-management/clients/{id}/connect-links', { path: { id }, status: 200 });
 		await hit('DELETE /token-management/clients/{id}', { path: { id }, status: 200 });
 		await hit('GET /token-management/audit', { query: { limit: 5 }, status: 200 });
+		await hit('GET /token-management/clients', { query: { sort: 'expires_at', order: 'desc' }, status: 200 });
+		await hit('GET /token-management/clients/{id}/history', { path: { id: harbour }, status: 200 });
+		await hit('GET /token-management/clients/{id}/history', { path: { id: 9999 }, status: 404 });
+		await hit('GET /api/v1/overview', { status: 200 });
+		await hit('GET /api/v1/reviews/summary', { query: { branch_id: 'harbour' }, status: 200 });
+	});
+
+	test('keys', async () => {
+		const { json } = await hit('POST /token-management/keys', { json: { name: 'reader', scopes: ['reviews:read'], branches: ['harbour'], per_minute: 60, expires_at: '2040-01-31T12:00:00Z' }, status: 201 });
+		await hit('POST /token-management/keys', { json: { name: 'reader', scopes: ['everything'] }, status: 422 });
+		await hit('GET /token-management/keys', { status: 200 });
+		await hit('GET /api/v1/overview', { key: json.key, status: 403 });
+		await hit('DELETE /token-management/keys/{id}', { path: { id: json.id }, status: 200 });
+		await hit('DELETE /token-management/keys/{id}', { path: { id: json.id }, status: 404 });
 	});
 
 	test('the_consent_flow_for_programs_and_browsers', async () => {
@@ -220,7 +234,19 @@ describe('each answer is as described', () => {
 		await hit('GET /sign-in', { query: { link: 'no' }, headers: HTML, key: null, status: 403 });
 		await hit('POST /sign-in', { form: { key: judge.key }, headers, jar, key: null, status: 303 });
 		await hit('GET /sign-in', { headers: HTML, jar, key: null, status: 303 });
-		await hit('GET /console', { headers: HTML, jar, key: null, status: 200 });
+		const page = await hit('GET /console', { headers: HTML, jar, key: null, status: 200 });
+		await hit('GET /console/{view}', { path: { view: 'jobs' }, headers: HTML, jar, key: null, status: 200 });
+		await hit('GET /console/{view}/{id}', { path: { view: 'jobs', id: '1' }, headers: HTML, jar, key: null, status: 200 });
+		await hit('GET /console/{view}', { path: { view: 'jobs' }, status: 200 });
+		await hit('GET /console/{view}/{id}', { path: { view: 'jobs', id: '1' }, status: 200 });
+		await hit('GET /console/{view}', { path: { view: 'jobs' }, headers: HTML, key: null, status: 303 });
+		await hit('GET /console/{view}/{id}', { path: { view: 'jobs', id: '1' }, headers: HTML, key: null, status: 303 });
+		const name = /assets\/(index-[^"]+\.js)/.exec(page.text)[1];
+		const asset = await hit('GET /console/assets/{name}', { path: { name }, jar, key: null, status: 200 });
+		await hit('GET /console/assets/{name}', { path: { name }, jar, key: null, headers: { 'if-none-match': asset.headers.etag }, status: 304 });
+		await hit('GET /console/assets/{name}', { path: { name: 'none.js' }, jar, key: null, status: 404 });
+		await hit('GET /sign-out', { headers: HTML, jar, key: null, status: 200 });
+		await hit('GET /sign-out', { headers: HTML, key: null, status: 303 });
 		await hit('POST /sign-out', { form: {}, headers, status: 303 });
 		const made = await hit('POST /session', { status: 201 });
 		await hit('GET /session', { status: 200 });

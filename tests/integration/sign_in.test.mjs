@@ -46,7 +46,8 @@ describe('signing in', () => {
 		const { jar, answer } = await signIn();
 		assert.equal(answer.headers.location, '/console');
 		assert.equal((await page('/', jar)).headers.location, '/console');
-		assert.match((await page('/console', jar)).text, /You are signed in/);
+		assert.match((await page('/console', jar)).text, /<div id="app">/);
+		assert.match((await page('/sign-out', jar)).text, /You are signed in/);
 		assert.equal((await page('/sign-in?next=%2Fdemo', jar)).headers.location, '/demo');
 	});
 
@@ -165,7 +166,7 @@ describe('a session', () => {
 
 	test('signing_out_needs_the_token_of_the_form_and_ends_it', async () => {
 		const { jar } = await signIn();
-		const token = /name="csrf" value="([^"]+)"/.exec((await page('/console', jar)).text)[1];
+		const token = /name="csrf" value="([^"]+)"/.exec((await page('/sign-out', jar)).text)[1];
 		assert.equal((await post('/sign-out', { csrf: 'guessed' }, jar)).status, 403);
 		assert.equal((await post('/sign-out', { csrf: token }, jar, { origin: 'https://evil.example' })).status, 403);
 		const kept = new CookieJar();

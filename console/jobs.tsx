@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import { useEffect, useState } from 'preact/hooks';
+import { call, get, type Job, query } from './api';
+import { useLive, useNow } from './live';
+import { go, usePlace } from './router';
+import { Act, Ago, Dialog, Empty, Failed, Field, notice, Pager, said, Section, useLoad, useMay, usePages, Waiting } from './ui';
+import { count, duration, instant } from './words';
+
+const TONES: Record<Job['status'], string> = { queued: 'idle', running: 'busy', waiting: 'warn', completed: 'good', partial: 'warn', failed: 'bad', cancelled: 'idle' };
+const NAMES: Record<Job['status'], string> = { queued: 'Queued', running: 'Running', waiting: 'Waiting for quota', completed: 'Completed', partial: 'Partly done', failed: 'Failed', cancelled: 'Cancelled' };
+const lives = (job: Job) => job.status === 'queued' || job.status === 'running' || job.status === 'waiting';
+
+// How long it may still take, by how fast it was so far.
+function timeLeft(job: Job, now: number): string {
+	if (!lives(job) || !job.started_at || !job.percent)
+		return '';
+	const spent = (now - Date.parse(job.started_at)) / 1000;
+	return `about ${duration(spent * (100 - job.percent) / job.percent)} left`;
+}
+
+function Progress({ job }: { job: Job }) {
+	const now = useNow();
+	const words = job.status === 'waiting' && job.waiting_until ? `Waiting for quota until ${new Date(job.waiting_until).toLocaleTimeString('en-GB')} (${duration((Date.parse(job.waiting_until) - now) / 1000)})`
+		: job.status === 'running' && job.percent == null ? 'Finding accounts and locations …'
+			: job.cancel_requested && lives(job) ? 'Ends after its current page …' : '';
+	return (
+		<div class="progress">
+			{lives(job) && <progress max={100} value={job.percent ?? undefined} aria-label={`${NAMES[job.status]}${job.percent != null ? `, ${job.percent} percent` : ''}`} />}
+			{(lives(job) || words) && <small>{job.percent != null && lives(job) && <strong>{job.percent} %</strong>} {words} {timeLeft(job, now)}</small>}
+		</div>
+	);
+}
+
+const Counts = ({ job }: { job: Job }) => (
+	<dl class="counts">
+		<div><dt>Accounts</dt><dd>{count(job.accounts)}</dd></div>
+		<div><dt>Locations</dt><dd>{count(job.locations)}</dd></div>
+		<div><dt>Reviews</dt><dd>{count(job.reviews.total)}</dd></div>
+		<div><dt>New</dt><dd>{count(job.reviews.new)}</dd></div>
+		<div><dt>Changed</dt><dd>{count(job.reviews.changed)}</dd></div>
+		<div><dt>Calls</dt><dd>{count(job.google_calls)}</dd></div>
+	</dl>
+);
+
+// The list says no percent, so what runs is asked for by itself, as long as it runs.
+function useJob(id: string, first?: Job) {
+	const job = useLoad<Job>(`job ${id}`, (signal) => get(`/api/v1/status/${encodeURIComponent(id)}`, signal));
+	const shown = job.data ?? first ?? null;
+	const isLive = shown !== null && lives(shown);
+	useLive('job.', job.reload);
+	useEffect(() => {
+		if (!isLive)
+			return;
+		const timer = setInterval(job.reload, 1500);
+		return () => clearInterval(timer);
+	}, [isLive, job.reload]);
+	return { ...job, data: shown };
+}
+
+function Actions({ job, onChange }: { job: Job; onChange: () => void }) {
+	const cancel = async () => {
+		await call('DELETE', `/api/v1/jobs/${job.id}`);
+		notice('The job ends after its current page.');
+		onChange();
+	};
+	const again = async () => {
+		const { job_id } = await call<{ job_id: string }>('POST', '/api/v1/review-fetch', { branch_id: job.branch_id, mode: job.mode === 'quick' ? 'quick' : 'full' });
+		go(`/console/jobs/${job_id}`);
+	};
+	if (lives(job))
+		return <Act busy="Cancelling …" run={cancel} disabled={job.cancel_requested}>Cancel</Act>;
+	return job.branch_id ? <Act busy="Starting …" run={again}>Run again</Act> : null;
+}
+
+const Status = ({ job }: { job: Job }) => <span class={`pill ${TONES[job.status]}`}>{NAMES[job.status]}</span>;
+
+function JobItem({ first, reload }: { first: Job; reload: () => void }) {
+	return lives(first) ? <LiveItem first={first} reload={reload} /> : <Item job={first} reload={reload} />;
+}
+function LiveItem({ first, reload }: { first: Job; reload: () => void }) {
+	const job = useJob(first.id, first);
+	return <Item job={job.data!} reload={reload} />;
+}
+const Item = ({ job, reload }: { job: Job; reload: () => void }) => (
+	<li class="job">
+		<div class="head"><a href={`/console/jobs/${job.id}`}><strong>{job.branch_id ?? 'With a token of its own'}</strong></a><Status job={job} /><span class="soft">{job.mode}</span><span class="soft when"><Ago time={job.created_at} /></span><Actions job={job} onChange={reload} /></div>
+		<Progress job={job} />
+		<Counts job={job} />
+		{job.error && <p class="badtext">{job.error}</p>}
+	</li>
+);
+
+function JobView({ id }: { id: string }) {
+	const job = useJob(id);
+	const j = job.data;
+	if (!j)
+		return job.error ? <Failed words={job.error} again={job.reload} /> : <Waiting>Reading the job …</Waiting>;
+	return (
+		<>
+			<p class="crumb"><a href="/console/jobs">Jobs</a></p>
+			<div class="title near"><h1>{j.branch_id ?? 'With a token of its own'}</h1><Status job={j} /><Actions job={j} onChange={job.reload} /></div>
+			<p class="lead">{j.message}{j.error && <>. <span class="badtext">{j.error}</span></>}</p>
+			<Section title="Progress"><Progress job={j} /><Counts job={j} />
+				<dl class="facts">
+					<dt>Kind</dt><dd>{j.mode === 'quick' ? 'Quick: what is new since the last time' : 'Full: every review that Google has'}</dd>
+					<dt>Asked for</dt><dd>{instant(j.created_at)}</dd>
+					<dt>Started</dt><dd>{instant(j.started_at)}</dd>
+					<dt>Ended</dt><dd>{instant(j.finished_at)}{j.finished_at && j.started_at && <span class="soft"> after {duration((Date.parse(j.finished_at) - Date.parse(j.started_at)) / 1000)}</span>}</dd>
+					<dt>Changes</dt><dd>{Object.entries(j.changes).filter(([, n]) => n > 0).map(([kind, n]) => `${count(n)} ${kind.replace('_', ' ')}`).join(', ') || 'none'}</dd>
+				</dl>
+			</Section>
+			<Section title="Errors by location" aside={j.errors_total ? <span class="soft">{count(j.errors_total)}</span> : undefined}>
+				{j.errors?.length ? (
+					<ul class="errors">{j.errors.map((e, i) => <li key={i}><strong>{e.location_title ?? e.location_id ?? e.account_id ?? e.listing}</strong>{e.location_id && e.location_title && <small> {e.location_id}</small>}<p>{e.error}</p></li>)}</ul>
+				) : <p class="soft">{lives(j) ? 'None so far.' : 'None.'}</p>}
+			</Section>
+			{j.branch_id && <p><a href={`/console/reviews?branch_id=${encodeURIComponent(j.branch_id)}`}>Read the reviews of this branch</a></p>}
+		</>
+	);
+}
+
+function Start({ onClose }: { onClose: () => void }) {
+	const [error, setError] = useState('');
+	const submit = async (event: SubmitEvent) => {
+		event.preventDefault();
+		try {
+			const { job_id } = await call<{ job_id: string }>('POST', '/api/v1/review-fetch', Object.fromEntries(new FormData(event.currentTarget as HTMLFormElement)));
+			onClose();
+			go(`/console/jobs/${job_id}`);
+		} catch (e) {
+			setError(said(e));
+		}
+	};
+	return (
+		<Dialog title="Fetch reviews" onClose={onClose}>
+			<form onSubmit={submit}>
+				<Field label="Branch id"><input name="branch_id" required autocomplete="off" /></Field>
+				<Field label="How much"><select name="mode"><option value="quick">Quick: what is new since the last time</option><option value="full">Full: every review that Google has</option></select></Field>
+				{error && <Failed words={error} />}
+				<p class="buttons"><button type="button" onClick={onClose}>Not now</button><button class="go">Fetch</button></p>
+			</form>
+		</Dialog>
+	);
+}
+
+function JobList() {
+	const may = useMay();
+	const pages = usePages('jobs');
+	const [isOpen, setOpen] = useState(false);
+	const list = useLoad<{ jobs: Job[]; next_cursor: string | null }>(`jobs ${pages.cursor}`, (signal) => get(`/api/v1/jobs${query({ limit: 20, cursor: pages.cursor })}`, signal));
+	useLive('job.', list.reload);
+	const jobs = list.data?.jobs ?? [];
+	return (
+		<>
+			<div class="title"><h1>Jobs</h1>{may('reviews:fetch') && <button type="button" class="go" onClick={() => setOpen(true)}>Fetch reviews</button>}</div>
+			{list.error && <Failed words={list.error} again={list.reload} />}
+			{!list.data && !list.error && <Waiting>Reading the jobs …</Waiting>}
+			{list.data && jobs.length === 0 && <Empty title="No reviews were fetched yet"><p>A job reads the reviews of one branch. Connect a branch first; then fetch its reviews, here or from its page.</p><button type="button" class="go" onClick={() => setOpen(true)}>Fetch reviews</button></Empty>}
+			{jobs.length > 0 && <ul class="card flush jobs">{jobs.map((j) => <JobItem key={j.id} first={j} reload={list.reload} />)}</ul>}
+			<Pager pages={pages} next={list.data?.next_cursor ?? null} />
+			{isOpen && <Start onClose={() => setOpen(false)} />}
+		</>
+	);
+}
+
+export function JobsView({ id }: { id: string }) {
+	usePlace();
+	return id ? <JobView key={id} id={id} /> : <JobList />;
+}
