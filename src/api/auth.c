@@ -208,18 +208,37 @@ static bool is_forwarded(const struct request *req)
 	return request_header(req, "X-Forwarded-For") || request_header(req, "Forwarded");
 }
 
-int auth_check(struct request *req, unsigned scope, bool is_loopback, struct fault *f)
+/*
+ * Nobody shows anything, so a page on the internet needs no cookie to give orders: a form that it
+ * posts to this machine does. Programs that are no browser send neither header.
+ */
+static bool is_foreign_order(const struct request *req)
 {
-	const struct settings *settings = request_settings(req);
+	return !is_safe(req->method) &&
+	       (request_header(req, "Origin") || request_header(req, "Sec-Fetch-Site")) &&
+	       !auth_is_same_origin(req);
+}
 
-	if (!settings->api_auth) {
-		if (host_is_ours(request_header(req, "Host"), settings->public_url))
-			return 0;
+static int check_without_keys(struct request *req, struct fault *f)
+{
+	if (!host_is_ours(request_header(req, "Host"), request_settings(req)->public_url))
 		return deny(req, 421, f,
 			"API_AUTH is off, so only requests to a name of this machine (localhost) "
 			"or to the host "
 			"of PUBLIC_URL are answered.");
-	}
+	if (is_foreign_order(req))
+		return deny(req, 403, f,
+			"API_AUTH is off, and the browser says that another site sent this: "
+			"nothing is changed for other sites.");
+	return 0;
+}
+
+int auth_check(struct request *req, unsigned scope, bool is_loopback, struct fault *f)
+{
+	const struct settings *settings = request_settings(req);
+
+	if (!settings->api_auth)
+		return check_without_keys(req, f);
 	if (scope == 0)
 		return 0;
 	const char *authorization = request_header(req, "Authorization");

@@ -315,21 +315,14 @@ static int get_import(struct request *req, struct fault *f)
 	return 0;
 }
 
-struct listing {
-	struct json_out *out;
-	const char *only_by; /* NULL: all */
-};
-
 static int write_one(void *arg, const struct import_status *s, struct fault *f)
 {
-	struct listing *l = arg;
+	struct json_out *out = arg;
 
 	(void)f;
-	if (l->only_by && strcmp(l->only_by, s->actor) != 0)
-		return 0;
-	json_open(l->out, '{');
-	write_status(l->out, s);
-	json_close(l->out, '}');
+	json_open(out, '{');
+	write_status(out, s);
+	json_close(out, '}');
 	return 0;
 }
 
@@ -342,11 +335,10 @@ static int list_imports(struct request *req, struct fault *f)
 	if (request_check(req, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);
-	struct listing l = {
-		.out = &out, .only_by = req->has_key && req->key.is_bound ? who.name : NULL};
+	const char *only_by = req->has_key && req->key.is_bound ? who.name : NULL;
 	json_key(&out, "imports");
 	json_open(&out, '[');
-	if (imports_list(request_tokens(req), limit, write_one, &l, f) < 0)
+	if (imports_list(request_tokens(req), only_by, limit, write_one, &out, f) < 0)
 		return -1;
 	json_close(&out, ']');
 	json_close(&out, '}');

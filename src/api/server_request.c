@@ -8,6 +8,7 @@
  * RUNNING that the HTTP thread has not suspended it yet and will find out by itself.
  */
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -186,16 +187,26 @@ static bool has_body(const char *method)
 	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
 }
 
+/* Whoever may be anybody gets little memory: each of thousands of connections may hold as much. */
+static bool is_stranger(const struct request *req)
+{
+	return !req->has_key && request_settings(req)->api_auth;
+}
+
 static unsigned long long body_limit(const struct conn *c)
 {
-	return c->req.is_upload ? LIMIT_UPLOAD_BYTES : LIMIT_BODY_BYTES;
+	if (c->req.is_upload)
+		return LIMIT_UPLOAD_BYTES;
+	return is_stranger(&c->req) ? LIMIT_STRANGER_BODY_BYTES : LIMIT_BODY_BYTES;
 }
 
 static void refuse_length(struct conn *c)
 {
-	refuse(c, 413,
-		c->req.is_upload ? "The body has more than 4294967296 bytes: send it in parts."
-				 : "The body has more than 1048576 bytes: send less.");
+	char words[80];
+
+	snprintf(words, sizeof(words), "The body has more than %llu bytes: send %s.", body_limit(c),
+		c->req.is_upload ? "it in parts" : "less");
+	refuse(c, 413, words);
 }
 
 /*

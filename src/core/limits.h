@@ -5,6 +5,7 @@
 
 #define LIMIT_HEADER_BYTES (16 * 1024)
 #define LIMIT_BODY_BYTES (1024 * 1024)
+#define LIMIT_STRANGER_BODY_BYTES (64 * 1024) /* … of who has shown neither key nor session */
 #define LIMIT_UPLOAD_BYTES (INT64_C(4) * 1024 * 1024 * 1024) /* NDJSON that is taken in pieces */
 #define LIMIT_UPLOAD_PIECE_BYTES \
 	(256 * 1024)           /* … of about that size, each within LIMIT_REQUEST_MS */

@@ -43,13 +43,19 @@ bool connect_refuses_account(struct exchange *x)
 
 /* ---- giving the grant back ---- */
 
+struct asking {
+	struct exchange *x;
+	bool may_hide; /* connections whose account nobody knows */
+};
+
 /*
  * Whose grants the provider would end with this one. The branch itself counts too: it may live by
  * an earlier consent of that very account.
  */
 static int find_siblings(struct db *db, void *arg, struct fault *f)
 {
-	struct exchange *x = arg;
+	struct asking *asking = arg;
+	struct exchange *x = asking->x;
 	struct siblings s = {0};
 	struct grant g = {
 		.oauth_id = x->grant.oauth_id,
@@ -60,7 +66,9 @@ static int find_siblings(struct db *db, void *arg, struct fault *f)
 
 	x->siblings = s.total;
 	siblings_done(&s);
-	return result;
+	if (result < 0)
+		return result;
+	return siblings_may_hide(db, x->work.tm, &g, &asking->may_hide, f);
 }
 
 static void step_given_back(struct work *w)
@@ -119,11 +127,12 @@ static bool ask(struct exchange *x, const struct provider *p)
 void connect_give_back(struct exchange *x)
 {
 	const struct provider *p = provider_find(x->work.tm, x->provider);
+	struct asking asking = {.x = x};
 	struct fault f = {0};
 	bool is_alone = x->identity.subject[0] != '\0' && p != NULL && p->revoke_url != NULL;
 
-	if (is_alone && store_use(x->work.tm->store, find_siblings, x, &f) < 0)
+	if (is_alone && store_use(x->work.tm->store, find_siblings, &asking, &f) < 0)
 		is_alone = false; /* nobody knows: then nobody is hurt */
-	if (!is_alone || x->siblings > 0 || !ask(x, p))
+	if (!is_alone || x->siblings > 0 || asking.may_hide || !ask(x, p))
 		connect_end_unconnected(x, CONNECT_WRONG_ACCOUNT);
 }

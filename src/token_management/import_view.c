@@ -97,6 +97,7 @@ int import_status(
 /* ---- all ---- */
 
 struct listing {
+	const char *only_by;
 	int64_t limit;
 	size_t n;
 	struct import_status *found;
@@ -116,8 +117,11 @@ static int list_body(struct db *db, void *arg, struct fault *f)
 {
 	struct listing *x = arg;
 
-	if (db_read(db, SELECT_IMPORT "ORDER BY created_at_ms DESC, id LIMIT $1", keep_import, x, f,
-		    db_int(x->limit)) < 0)
+	x->n = 0;
+	if (db_read(db,
+		    SELECT_IMPORT "WHERE (CAST($2 AS TEXT) IS NULL OR actor = $2)"
+				  " ORDER BY created_at_ms DESC, id LIMIT $1",
+		    keep_import, x, f, db_int(x->limit), db_text(x->only_by)) < 0)
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
 		if (count_lines(db, &x->found[i], f) < 0)
@@ -125,10 +129,10 @@ static int list_body(struct db *db, void *arg, struct fault *f)
 	return 0;
 }
 
-int imports_list(struct token_management *tm, int64_t limit, import_each_fn *each, void *arg,
-	struct fault *f)
+int imports_list(struct token_management *tm, const char *only_by, int64_t limit,
+	import_each_fn *each, void *arg, struct fault *f)
 {
-	struct listing x = {.limit = limit};
+	struct listing x = {.only_by = only_by, .limit = limit};
 	int outcome;
 
 	x.found = mem_alloc_array((size_t)limit, sizeof(*x.found));

@@ -82,6 +82,35 @@ int siblings_find(struct db *db, const struct token_management *tm, const struct
 		db_text(g->provider), db_int(0), db_int(g->client_row), db_int(INT64_MAX));
 }
 
+struct hiding {
+	const struct token_management *tm;
+	const struct grant *g;
+	bool *ret;
+};
+
+static int find_nameless(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
+{
+	struct hiding *x = arg;
+
+	(void)n_cols;
+	(void)f;
+	*x->ret = is_of_project(x->tm, x->g, &c[0]);
+	return *x->ret;
+}
+
+int siblings_may_hide(struct db *db, const struct token_management *tm, const struct grant *g,
+	bool *ret, struct fault *f)
+{
+	struct hiding x = {.tm = tm, .g = g, .ret = ret};
+
+	*ret = false;
+	return db_read(db,
+		"SELECT c.client_id FROM tokens t JOIN clients c ON c.id = t.client_id"
+		" WHERE t.google_subject IS NULL AND t.refresh_token IS NOT NULL"
+		" AND c.provider = $1 AND c.status IN ('pending', 'connected', 'degraded')",
+		find_nameless, &x, f, db_text(g->provider));
+}
+
 /* ---- what becomes of them ---- */
 
 struct sibling {

@@ -22,6 +22,13 @@ void siblings_done(struct siblings *s);
 MUST_CHECK int siblings_find(struct db *db, const struct token_management *tm,
 	const struct grant *g, struct siblings *ret, struct fault *f);
 
+/*
+ * Inside a transaction. Whether a connection of the provider and project lives whose account is not
+ * known, imported ones above all: any of them may be a sibling.
+ */
+MUST_CHECK int siblings_may_hide(struct db *db, const struct token_management *tm,
+	const struct grant *g, bool *ret, struct fault *f);
+
 struct siblings_fate {
 	/* The provider ended the grant now. Else it was over before, and the siblings may live. */
 	bool is_ended_now;

@@ -67,10 +67,10 @@ struct import_status {
 /* Worker. FAULT_MISSING. */
 MUST_CHECK int import_status(
 	struct token_management *tm, const char *id, struct import_status *ret, struct fault *f);
-/* The newest first. */
+/* The newest first; only_by: those that this actor made (NULL: all). */
 typedef int import_each_fn(void *arg, const struct import_status *s, struct fault *f);
-MUST_CHECK int imports_list(struct token_management *tm, int64_t limit, import_each_fn *each,
-	void *arg, struct fault *f);
+MUST_CHECK int imports_list(struct token_management *tm, const char *only_by, int64_t limit,
+	import_each_fn *each, void *arg, struct fault *f);
 
 struct import_report_row { /* borrowed for the call */
 	int64_t line;

@@ -81,10 +81,11 @@ int import_status(
 	return 0;
 }
 
-int imports_list(struct token_management *tm, int64_t limit, import_each_fn *each, void *arg,
-	struct fault *f)
+int imports_list(struct token_management *tm, const char *only_by, int64_t limit,
+	import_each_fn *each, void *arg, struct fault *f)
 {
 	(void)tm;
+	(void)only_by;
 	(void)limit;
 	(void)each;
 	(void)arg;

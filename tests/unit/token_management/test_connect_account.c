@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 #define MANAGE "https://www.googleapis.com/auth/business.manage"
+#define HOUR_MS 3600000
 #define SCOPE "openid email " MANAGE
 
 static const struct actor cli = {.name = "cli"};
@@ -228,6 +229,38 @@ static void a_grant_is_not_given_back_where_the_branch_itself_lives_by_it(void *
 	assert_text(rig_text(r, "SELECT status FROM clients"), "connected");
 }
 
+/* Imported connections have no account until the provider names one, and some never. */
+static void a_grant_is_not_given_back_while_the_account_of_another_branch_is_unknown(void **state)
+{
+	static const char *const states[] = {"connected", "degraded", "pending"};
+	struct rig *r = *state;
+	int64_t client = rig_register(r, "b");
+	char sql[128];
+
+	rig_connected(r, "c", "old", "first", HOUR_MS, HOUR_MS);
+	rig_run(r, "UPDATE clients SET client_id = 'app-b' WHERE branch_id = 'c'");
+	rig_run(r, "UPDATE tokens SET google_subject = NULL");
+	refuse_others(r);
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		snprintf(sql, sizeof(sql), "UPDATE clients SET status = '%s' WHERE branch_id = 'c'",
+			states[i]);
+		rig_run(r, sql);
+		connect_as(r, client, "1", "other@example.com");
+		assert_int_equal(ended.outcome, CONNECT_WRONG_ACCOUNT);
+		assert_int_equal(provider_count(), i + 1); /* a code each, no revocation */
+	}
+	/* One of another project is no sibling, whoever it is. */
+	rig_run(r, "UPDATE clients SET client_id = 'another-app' WHERE branch_id = 'c'");
+	struct browser b = {0};
+	start_flow(r, client, NULL, &b);
+	come_back(r, &b);
+	grant_as("1", "other@example.com", "true");
+	struct ask *a = provider_wait();
+	assert_string_equal(a->url, "https://oauth2.test/revoke");
+	provider_answers(a, 200, "");
+	wait_for_end((unsigned)ARRAY_LEN(states) + 1);
+}
+
 /* The scopes stand in the browser's address line, where "email" can be taken out. */
 static void refusing_lets_no_nameless_or_unverified_account_pass(void **state)
 {
@@ -429,6 +462,7 @@ int main(void)
 		TEST(refusing_stores_nothing_and_gives_the_grant_back),
 		TEST(a_grant_is_not_given_back_where_a_sibling_would_die_with_it),
 		TEST(a_grant_is_not_given_back_where_the_branch_itself_lives_by_it),
+		TEST(a_grant_is_not_given_back_while_the_account_of_another_branch_is_unknown),
 		TEST(refusing_lets_no_nameless_or_unverified_account_pass),
 		TEST(after_a_wrong_account_the_next_try_lets_the_person_choose),
 		TEST(how_a_flow_ended_is_remembered_for_its_browser_alone),
