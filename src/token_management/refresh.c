@@ -336,15 +336,21 @@ static void claim(struct refresh *r)
 	work_transact(&r->work, claim_body, r, step_claimed);
 }
 
+/* 1: since it was read, a consent or an import has brought a refresh token. */
 static int unrefreshable_body(struct db *db, void *arg, struct fault *f)
 {
 	struct refresh *r = arg;
+	AUTO(grant_done) struct grant now = {0};
 	struct state_change move = {
 		.client_row = r->grant.client_row,
 		.to = STATE_NEEDS_RECONNECT,
 		.reason = "there is no refresh token",
 	};
 
+	if (grant_load(db, r->branch_id, &now, f) < 0)
+		return -1;
+	if (now.client_row != r->grant.client_row || now.refresh.bytes != NULL)
+		return 1;
 	return state_move(db, &move, f) < 0 ? -1 : 0;
 }
 
@@ -353,14 +359,20 @@ static void end_unrefreshable(struct refresh *r)
 {
 	struct slot_pause pause = {.wait_ms = r->token.expires_at_ms - clock_wall_ms()};
 	struct fault f = {0};
+	int outcome;
 
 	if (secret_is_set(&r->token.access)) {
 		refresh_pause(r, &pause);
 		refresh_end_failed(r, &pause);
 		return;
 	}
-	if (store_transact(r->work.tm->store, unrefreshable_body, r, &f) < 0) {
+	outcome = store_transact(r->work.tm->store, unrefreshable_body, r, &f);
+	if (outcome < 0) {
 		store_failed(r, &f);
+		return;
+	}
+	if (outcome == 1) {
+		work_submit(&r->work, refresh_look);
 		return;
 	}
 	end_with(r, TOKEN_NEEDS_RECONNECT,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define HOUR 3600000
@@ -349,6 +350,38 @@ static void a_connection_without_refresh_token_lives_out_its_token(void **state)
 	assert_int_equal(c.outcome, TOKEN_NEEDS_RECONNECT);
 	assert_status(r, "needs_reconnect");
 	assert_int_equal(provider_count(), 0);
+}
+
+static struct rig *reconnecting;
+
+/* Says that a row was read; what another process would do then is done here. */
+static void reconnect_when_read(const char *line, size_t len)
+{
+	struct rig *r = reconnecting;
+
+	(void)len;
+	if (r == NULL || strstr(line, "grant.unreadable") == NULL)
+		return;
+	reconnecting = NULL;
+	rig_run(r, "UPDATE tokens SET refresh_token = (SELECT refresh_token FROM kept)");
+}
+
+static void a_connection_made_anew_while_its_old_row_is_judged_lives(void **state)
+{
+	struct rig *r = *state;
+	struct call c = {0};
+
+	rig_connected(r, "b", "old", "first", HOUR, HOUR);
+	rig_run(r, "CREATE TABLE kept AS SELECT refresh_token FROM tokens");
+	rig_run(r, "UPDATE tokens SET refresh_token = NULL, access_token = x'0102'");
+	reconnecting = r;
+	log_use(reconnect_when_read);
+	call_obtain(r->tm, &c, "b", 0, false);
+	provider_answers(provider_wait(), 200, GRANTED);
+	calls_wait(1);
+	assert_null(reconnecting);
+	assert_int_equal(c.outcome, TOKEN_READY);
+	assert_status(r, "connected");
 }
 
 /* ---- the database fails ---- */
@@ -743,6 +776,7 @@ int main(void)
 		TEST(an_unusable_answer_still_brings_its_new_refresh_token_home),
 		TEST(a_secret_that_cannot_be_unsealed_is_our_fault_and_asks_nobody),
 		TEST(a_connection_without_refresh_token_lives_out_its_token),
+		TEST(a_connection_made_anew_while_its_old_row_is_judged_lives),
 		TEST(nothing_is_served_before_it_is_durable),
 		TEST(a_living_token_is_served_while_the_new_one_cannot_be_stored),
 		TEST(storing_is_given_up_after_ten_minutes),
