@@ -16,7 +16,7 @@ from pathlib import Path
 
 # ---- the tables ----
 
-ALL = {'base', 'core', 'vault', 'net', 'store', 'token_management', 'review_fetcher', 'sink', 'console',
+ALL = {'base', 'core', 'vault', 'net', 'store', 'token_management', 'review_fetcher', 'delivery', 'console',
        'events', 'jose', 'api', 'cli'}
 MAY_INCLUDE = {
     'base': set(),
@@ -25,11 +25,11 @@ MAY_INCLUDE = {
     'jose': {'base', 'core'},
     'net': {'base', 'core'},
     'store': {'base', 'core'},
-    'sink': {'base', 'core', 'events', 'net', 'store'},
+    'delivery': {'base', 'core', 'events', 'net', 'store'},
     'console': {'base'},
     'events': {'base', 'core', 'store'},
     'token_management': {'base', 'core', 'events', 'jose', 'net', 'store', 'vault'},
-    'review_fetcher': {'base', 'core', 'events', 'net', 'store', 'sink', 'token_management'},
+    'review_fetcher': {'base', 'core', 'events', 'net', 'store', 'token_management'},
     'api': {'base', 'core', 'events', 'token_management', 'review_fetcher', 'console'},
     'cli': ALL,
     'main': ALL,
@@ -43,7 +43,7 @@ VENDOR_HOMES = {
     r'curl/.*': [r'src/net/.*'],
     r'sqlite3\.h': [r'src/store/db_sqlite\.c'],
     r'libpq-fe\.h': [r'src/store/db_postgres\.h'],
-    r'librdkafka/.*': [r'src/sink/kafka\.c'],
+    r'librdkafka/.*': [r'src/delivery/kafka\.h'],
     r'microhttpd\.h': [r'src/api/server.*', r'simulator/server.*'],
     r'gnutls/.*': [r'src/jose/.*', r'simulator/id_token\.c'],
 }
@@ -94,9 +94,6 @@ NO_OUTSIDE_USER = {
     'hash_stable': 'jitter that survives restarts',
     'secret_equal': 'the only way secrets may be compared, so that nobody writes another',
     'json_int': 'the getters are one set', 'json_flag': 'the getters are one set',
-    'event_consumer_claim': 'for deliverers', 'event_consumer_advance': 'for deliverers',
-    'event_consumer_init': 'for deliverers', 'event_consumer_release': 'for deliverers',
-    'lease_is_held': 'for work that goes on under a lease',
     'event_consumer_forget': 'for deliverers', 'lease_keep': 'for work that writes under a lease',
     'json_put_bool': 'the writer is one set', 'json_put_time': 'the writer is one set',
 }

@@ -11,6 +11,7 @@
 
 struct api;
 struct event_feed;
+struct json_out;
 struct review_fetcher;
 struct token_management;
 
@@ -25,6 +26,9 @@ struct api_parts { /* borrowed */
 	int (*check_database)(void *arg, struct fault *f);
 	/* Sets the gauges that only the database knows, for /metrics; on a worker. NULL: none. */
 	int (*measure)(void *arg, struct fault *f);
+	/* Whether Kafka answers, and an array of how deliveries stand; NULL: none are made. */
+	bool (*kafka_connected)(void *arg);
+	int (*write_deliveries)(void *arg, struct json_out *ret, struct fault *f);
 	void *arg;
 	/* The parts above are still missing: only what the service says about itself answers, all
 	 * else is told to come again. */

@@ -112,7 +112,8 @@ static int get_health(struct request *req, struct fault *f)
 	json_add_text(&out, "status", has_database ? "healthy" : "degraded");
 	json_add_text(&out, "service", SERVICE);
 	json_add_text(&out, "version", API_VERSION);
-	json_add_bool(&out, "kafka_connected", false); /* nothing here speaks to Kafka yet */
+	json_add_bool(&out, "kafka_connected",
+		parts->kafka_connected != NULL && parts->kafka_connected(parts->arg));
 	json_key(&out, "memory_used_percent");
 	json_put_double(&out, memory_used_percent());
 	json_add_text(&out, "database", has_database ? "connected" : "away");
@@ -130,6 +131,23 @@ static int get_ready(struct request *req, struct fault *f)
 	struct json_out out = answer_json(req);
 	json_add_text(&out, "status", "ready");
 	json_add_text(&out, "service", SERVICE);
+	json_close(&out, '}');
+	return 0;
+}
+
+static int get_deliveries(struct request *req, struct fault *f)
+{
+	const struct api_parts *parts = &req->api->parts;
+	struct json_out out = answer_json(req);
+
+	json_key(&out, "deliveries");
+	if (parts->write_deliveries != NULL) {
+		if (parts->write_deliveries(parts->arg, &out, f) < 0)
+			return -1;
+	} else {
+		json_open(&out, '[');
+		json_close(&out, ']');
+	}
 	json_close(&out, '}');
 	return 0;
 }
@@ -204,6 +222,8 @@ const struct route health_routes[] = {
 	{"GET", "/api/v1/health", 0, ROUTE_WORKER, get_health, NULL, "Whether the service is well"},
 	{"GET", "/api/v1/ready", 0, ROUTE_WORKER, get_ready, NULL,
 		"200 while requests can be served, 503 while the database is away"},
+	{"GET", "/api/v1/deliveries", KEY_ADMIN, ROUTE_WORKER, get_deliveries, NULL,
+		"How far Kafka and the webhook are, and the events that were set aside"},
 	{"GET", "/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_INLINE, get_metrics, measure,
 		"Counters and gauges as Prometheus text"},
 	{"GET", "/api/v1/metrics", ROUTE_ANY_KEY | ROUTE_OR_LOOPBACK, ROUTE_WORKER,

@@ -60,6 +60,17 @@ void hash_blake2b(const void *bytes, size_t len, uint8_t ret[static HASH_BLAKE2B
 	crypto_generichash(ret, HASH_BLAKE2B_SIZE, bytes, len, NULL, 0);
 }
 
+void hash_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
+	uint8_t ret[static HASH_SHA256_SIZE])
+{
+	crypto_auth_hmacsha256_state state;
+
+	crypto_auth_hmacsha256_init(&state, key, key_len);
+	crypto_auth_hmacsha256_update(&state, bytes, len);
+	crypto_auth_hmacsha256_final(&state, ret);
+	sodium_memzero(&state, sizeof(state));
+}
+
 bool hash_equal(const void *a, const void *b, size_t len)
 {
 	return sodium_memcmp(a, b, len) == 0;

@@ -18,6 +18,9 @@ uint64_t hash_stable(const void *bytes, size_t len);
 void hash_sha256(const void *bytes, size_t len, uint8_t ret[static HASH_SHA256_SIZE]);
 void hash_sha512(const void *bytes, size_t len, uint8_t ret[static HASH_SHA512_SIZE]);
 void hash_blake2b(const void *bytes, size_t len, uint8_t ret[static HASH_BLAKE2B_SIZE]);
+/* HMAC-SHA256 (RFC 2104), under a key of any length. */
+void hash_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
+	uint8_t ret[static HASH_SHA256_SIZE]);
 bool hash_equal(const void *a, const void *b, size_t len); /* constant time */
 
 #endif

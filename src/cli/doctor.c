@@ -4,21 +4,17 @@
  * is well, or what is wrong and how to mend it. Nothing is changed but that the key ring may be
  * made, as serve would.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/ring.h"
+#include "delivery/delivery.h"
 #include "net/net.h"
 #include "vault/vault.h"
 
@@ -253,64 +249,24 @@ static void check_projects(struct doctor *d)
 
 /* ---- Kafka ---- */
 
-static bool finish_connect(int fd, const struct addrinfo *at)
-{
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (connect(fd, at->ai_addr, at->ai_addrlen) == 0)
-		return true;
-	return errno == EINPROGRESS && poll(&p, 1, ASK_MS / 2) == 1 &&
-	       getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
-}
-
-static bool can_connect(const char *host, const char *port)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *list = NULL;
-	bool reached = false;
-
-	if (getaddrinfo(host, port, &hints, &list) != 0)
-		return false;
-	for (const struct addrinfo *at = list; at && !reached; at = at->ai_next) {
-		int fd = socket(at->ai_family, at->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-		if (fd < 0)
-			continue;
-		reached = finish_connect(fd, at);
-		close(fd);
-	}
-	freeaddrinfo(list);
-	return reached;
-}
-
-static void check_broker(struct doctor *d, const char *broker)
-{
-	char host[256];
-	const char *colon = strrchr(broker, ':');
-
-	snprintf(host, sizeof(host), "%.*s",
-		(int)(colon ? colon - broker : (ptrdiff_t)strlen(broker)), broker);
-	if (can_connect(host, colon ? colon + 1 : "9092"))
-		say(d, true, "kafka", "%s takes connections", broker);
-	else
-		say(d, false, "kafka",
-			"%s cannot be reached: start the broker, or mend KAFKA_BOOTSTRAP_SERVERS",
-			broker);
-}
-
 static void check_kafka(struct doctor *d)
 {
-	char list[2100], *rest = list, *broker;
+	const char *servers = d->settings->kafka_bootstrap_servers;
+	struct fault f = {0};
+	int brokers = 0;
 
-	if (!d->settings->kafka_bootstrap_servers)
+	if (!servers)
 		return;
-	snprintf(list, sizeof(list), "%s", d->settings->kafka_bootstrap_servers);
-	while ((broker = strsep(&rest, ", ")) != NULL) {
-		if (*broker)
-			check_broker(d, broker);
-	}
+	if (delivery_check_kafka(d->settings, ASK_MS, &brokers, &f) == 0)
+		say(d, true, "kafka", "%s answers, of %d %s", servers, brokers,
+			brokers == 1 ? "broker" : "brokers");
+	else if (f.kind == FAULT_UPSTREAM)
+		say(d, false, "kafka",
+			"%s: start the brokers, or mend KAFKA_BOOTSTRAP_SERVERS and the other "
+			"KAFKA_ settings",
+			f.text);
+	else
+		say(d, false, "kafka", "%s", f.text);
 }
 
 /* ---- */

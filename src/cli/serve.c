@@ -21,6 +21,7 @@
 #include "cli/figures.h"
 #include "cli/process.h"
 #include "cli/ring.h"
+#include "delivery/delivery.h"
 #include "events/events_feed.h"
 #include "net/net.h"
 #include "review_fetcher/review_fetcher.h"
@@ -31,6 +32,7 @@
 
 #define DRAIN_MS 10000
 #define REFRESH_WAIT_MS 5000
+#define DELIVERY_WAIT_MS 5000
 #define FOLLOW_EVERY_MS 500
 #define FOLLOW_LEAST_MS 50 /* however often it is rung */
 #define WORKERS_LEAST 4
@@ -47,6 +49,7 @@ struct service {
 	struct token_management *tokens;
 	struct review_fetcher *reviews;
 	struct event_feed *events;
+	struct delivery *delivery;
 	struct api *api;
 	/* The change feed: a timer submits the task, the task arms the timer. The ear moves the
 	 * timer ahead. */
@@ -157,7 +160,8 @@ static int start_store(struct service *s, unsigned workers, struct fault *f)
 {
 	const int64_t wanted = s->settings->database_connections;
 	const struct store_options options = {.url = s->settings->database_url,
-		.connections = wanted > 0 ? (unsigned)wanted : workers + 1,
+		.connections = wanted > 0 ? (unsigned)wanted
+					  : workers + 1 + delivery_connections(s->settings),
 		.exclusive = true};
 	struct store_version v;
 	int applied, outcome;
@@ -207,6 +211,53 @@ static int measure(void *arg, struct fault *f)
 	return figures_measure(((struct service *)arg)->store, f);
 }
 
+static bool is_kafka_connected(void *arg)
+{
+	return delivery_kafka_connected(((struct service *)arg)->delivery);
+}
+
+static int write_deliveries(void *arg, struct json_out *ret, struct fault *f)
+{
+	return delivery_write(((struct service *)arg)->delivery, ret, f);
+}
+
+struct trouble_reader {
+	job_trouble_fn *each;
+	void *arg;
+};
+
+static int pass_trouble(void *arg, const struct job_failure *failure, struct fault *f)
+{
+	const struct trouble_reader *r = arg;
+	const struct job_trouble t = {.id = failure->id,
+		.listing = failure->listing,
+		.account_id = failure->account_id,
+		.location_id = failure->location_id,
+		.error = failure->error};
+
+	return r->each(r->arg, &t, f);
+}
+
+static int read_troubles(void *arg, const char *job_id, int64_t after, int64_t limit,
+	job_trouble_fn *each, void *each_arg, struct fault *f)
+{
+	struct trouble_reader r = {each, each_arg};
+	struct service *s = arg;
+
+	return jobs_failures(s->reviews, job_id, after, limit, pass_trouble, &r, f);
+}
+
+static int start_delivery(struct service *s, struct fault *f)
+{
+	const struct delivery_parts parts = {.settings = s->settings,
+		.store = s->store,
+		.net = s->net,
+		.job_troubles = read_troubles,
+		.arg = s};
+
+	return delivery_new(&parts, &s->delivery, f);
+}
+
 static int start_parts(struct service *s, struct fault *f)
 {
 	struct token_management_parts tokens = {.settings = s->settings,
@@ -225,6 +276,8 @@ static int start_parts(struct service *s, struct fault *f)
 		.scheduler = s->scheduler,
 		.check_database = check_database,
 		.measure = measure,
+		.kafka_connected = is_kafka_connected,
+		.write_deliveries = write_deliveries,
 		.arg = s};
 
 	s->events = event_feed_new(&(struct event_feed_parts){.store = s->store,
@@ -236,6 +289,8 @@ static int start_parts(struct service *s, struct fault *f)
 		return -1;
 	reviews.token_management = s->tokens;
 	if (review_fetcher_new(&reviews, &s->reviews, f) < 0)
+		return -1;
+	if (start_delivery(s, f) < 0)
 		return -1;
 	api.token_management = s->tokens;
 	api.review_fetcher = s->reviews;
@@ -260,6 +315,7 @@ static int start(struct service *s, struct fault *f)
 		return -1;
 	follow_start(s);
 	event_feed_start(s->events);
+	delivery_start(s->delivery);
 	token_management_refresh_due(s->tokens);
 	return 0;
 }
@@ -276,8 +332,10 @@ static void stop(struct service *s)
 	if (s->reviews != NULL)
 		review_fetcher_stop(s->reviews);
 	token_management_stop(s->tokens, REFRESH_WAIT_MS);
+	delivery_stop(s->delivery, DELIVERY_WAIT_MS);
 	net_stop(s->net);
 	api_stop(s->api);
+	delivery_free(s->delivery); /* after the last request that asks for it */
 	/* Workers may still arm timers, which then never fire, but no timer hands them work any
 	 * more. */
 	if (s->scheduler != NULL)
@@ -296,13 +354,6 @@ static void stop(struct service *s)
 
 static void warn_of_unused(const struct settings *s)
 {
-	if (s->kafka_bootstrap_servers != NULL)
-		log_event(LOG_WARN, "setting.without_effect",
-			F_STR("key", "KAFKA_BOOTSTRAP_SERVERS"),
-			F_STR("cause", "this version does not publish to Kafka"));
-	if (s->webhook_url != NULL)
-		log_event(LOG_WARN, "setting.without_effect", F_STR("key", "WEBHOOK_URL"),
-			F_STR("cause", "this version does not deliver webhooks"));
 	if (!s->api_auth)
 		log_event(LOG_WARN, "serve.without_keys", F_STR("key", "API_AUTH"),
 			F_STR("cause", "every program on this machine may call everything"));

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/secret.h"
 
+enum kafka_security { KAFKA_PLAINTEXT, KAFKA_SSL, KAFKA_SASL_PLAINTEXT, KAFKA_SASL_SSL };
+enum kafka_sasl { KAFKA_PLAIN, KAFKA_SCRAM_256, KAFKA_SCRAM_512 };
 enum wrong_account { WRONG_ACCOUNT_WARN, WRONG_ACCOUNT_REFUSE };
 
 struct settings {
@@ -59,8 +61,14 @@ struct settings {
 	/* Events and sinks */
 	int64_t event_retention_ms;
 	const char *kafka_bootstrap_servers; /* NULL: no Kafka */
+	int64_t kafka_security;              /* enum kafka_security */
+	int64_t kafka_sasl_mechanism;        /* enum kafka_sasl */
+	const char *kafka_username;          /* NULL: no SASL */
+	struct secret kafka_password;
+	const char *kafka_ca_file; /* NULL: the system's */
 	const char *webhook_url;             /* NULL: none */
-	struct secret webhook_secret;
+	struct secret webhook_secret; /* one, or two with a blank between them */
+	int64_t webhook_max_tries, webhook_give_up_ms, webhook_timeout_ms;
 	enum log_level log_level;
 };
 

@@ -153,6 +153,22 @@ static int check_webhook(const struct setting_given *given, struct fault *f)
 	return both_or_neither(given, "WEBHOOK_URL", "WEBHOOK_SECRET", f);
 }
 
+static int check_kafka(const struct settings *s, const struct setting_given *given, struct fault *f)
+{
+	const bool has_sasl =
+		s->kafka_security == KAFKA_SASL_PLAINTEXT || s->kafka_security == KAFKA_SASL_SSL;
+
+	if (both_or_neither(given, "KAFKA_USERNAME", "KAFKA_PASSWORD", f) < 0)
+		return -1;
+	if (has_sasl == (s->kafka_username != NULL))
+		return 0;
+	return fault_input(f, "KAFKA_SECURITY_PROTOCOL", "%s",
+		has_sasl ? "KAFKA_SECURITY_PROTOCOL is one with sasl: give KAFKA_USERNAME and "
+			   "KAFKA_PASSWORD"
+			 : "KAFKA_USERNAME is set, but KAFKA_SECURITY_PROTOCOL is one without a "
+			   "sign-in: try sasl_ssl");
+}
+
 static int read_read_audit(struct settings *s, struct fault *f)
 {
 	const char *text = s->token_read_audit;
@@ -210,7 +226,8 @@ int settings_relate(struct settings *s, const struct setting_given *given, struc
 		add_password(s, f) < 0 || check_backoff(s, f) < 0 ||
 		both_or_neither(given, "TLS_CERT", "TLS_KEY", f) < 0 ||
 		both_or_neither(given, "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", f) < 0 ||
-		check_webhook(given, f) < 0 || read_read_audit(s, f) < 0)
+		check_webhook(given, f) < 0 || check_kafka(s, given, f) < 0 ||
+		read_read_audit(s, f) < 0)
 		return -1;
 	if (!is_given(given, "API_WORKERS"))
 		s->api_workers = usable_cores();

@@ -17,6 +17,9 @@
 
 static const char *const wrong_account[] = {"warn", "refuse", NULL}; /* enum wrong_account */
 
+static const char *const kafka_security[] = {"plaintext", "ssl", "sasl_plaintext", "sasl_ssl", NULL}; /* enum kafka_security */
+static const char *const kafka_sasl[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL}; /* enum kafka_sasl */
+
 static const char http[] = "HTTP";
 static const char storage[] = "Storage";
 static const char google[] = "Google";
@@ -141,10 +144,25 @@ const struct setting settings_table[] = {
 		.fallback = "7",
 		.meaning = "How long events are kept for who resumes a stream; four times as long for a consumer that has not taken them."},
 	{sinks, "KAFKA_BOOTSTRAP_SERVERS", TEXT(kafka_bootstrap_servers, 2048),
-		.meaning = "HOST:PORT[,…] of a Kafka cluster; not set: no Kafka."},
+		.meaning = "HOST:PORT[,…] of a Kafka cluster, to which review changes go; not set: no Kafka."},
+	{sinks, "KAFKA_SECURITY_PROTOCOL", NUMBER(SETTING_CHOICE, kafka_security, 0, 0), .fallback = "plaintext",
+		.choices = kafka_security, .meaning = "How brokers are spoken to."},
+	{sinks, "KAFKA_SASL_MECHANISM", NUMBER(SETTING_CHOICE, kafka_sasl_mechanism, 0, 0), .fallback = "PLAIN",
+		.choices = kafka_sasl, .meaning = "How the service signs in at brokers, with a protocol that begins with sasl."},
+	{sinks, "KAFKA_USERNAME", TEXT(kafka_username, 512), .meaning = "Name at the brokers. Needs KAFKA_PASSWORD."},
+	{sinks, "KAFKA_PASSWORD", SECRET(kafka_password, 1024), .meaning = "Password of KAFKA_USERNAME."},
+	{sinks, "KAFKA_CA_FILE", TEXT(kafka_ca_file, 4096), .fallback_is = "the system's certificates",
+		.meaning = "PEM file with the authorities that sign the brokers' certificates."},
 	{sinks, "WEBHOOK_URL", ADDRESS(SETTING_ADDRESS, webhook_url), .secret = true,
-		.meaning = "Where events are posted, signed. Needs WEBHOOK_SECRET."},
-	{sinks, "WEBHOOK_SECRET", SECRET(webhook_secret, 512), .meaning = "Key of the events' signature."},
+		.meaning = "Where events are posted, signed (docs/webhooks.md). Needs WEBHOOK_SECRET."},
+	{sinks, "WEBHOOK_SECRET", SECRET(webhook_secret, 512),
+		.meaning = "Key of the events' signature: whsec_ and base64, or any text. Two with a blank between them sign both ways while it is changed."},
+	{sinks, "WEBHOOK_TIMEOUT_SEC", NUMBER(SETTING_SECONDS, webhook_timeout_ms, 1, 60), .unit = "seconds",
+		.fallback = "10", .meaning = "How long the receiver of webhooks may take to answer."},
+	{sinks, "WEBHOOK_MAX_TRIES", NUMBER(SETTING_INT, webhook_max_tries, 1, 100), .unit = "tries", .fallback = "10",
+		.meaning = "An event that was refused so often while others were taken is set aside."},
+	{sinks, "WEBHOOK_GIVE_UP_SEC", NUMBER(SETTING_SECONDS, webhook_give_up_ms, 1, 1209600), .unit = "seconds",
+		.fallback = "259200", .meaning = "While a receiver takes nothing at all, an event is tried for that long before it is set aside."},
 
 	{logging, "LOG_LEVEL", NUMBER(SETTING_LEVEL, log_level, 0, 0), .fallback = "info",
 		.meaning = "Least level of the JSON lines on stderr: debug, info, warn or error."},

@@ -42,6 +42,7 @@ struct net_request {
 	struct secret basic;  /* "id:secret", both already form-encoded (RFC 6749 2.3.1); moved */
 	const char *content_type; /* of body; static string */
 	struct buf body;          /* moved; wiped after use */
+	struct buf headers;       /* more of them, "Name: value\n" each; moved */
 	uint32_t timeout_ms; /* from net_send to the end; connect has a third of it, at most 10 s */
 	/* Monotonic ms; 0: no bound. A POST or PATCH whose body has not begun to leave by then is
 	 * given up as NET_UNREACHABLE, even when the process was stopped in between. */
@@ -77,7 +78,7 @@ struct net_reply {
 typedef void net_done_fn(void *arg, struct net_reply *reply);
 
 MUST_CHECK int net_start(const struct net_options *options, struct net **ret, struct fault *f);
-/* Any thread; never blocks. Empties bearer, basic and body of *moved. */
+/* Any thread; never blocks. Empties bearer, basic, body and headers of *moved. */
 void net_send(struct net *n, struct net_request *moved, net_done_fn *done, void *arg);
 unsigned net_in_flight(const struct net *n); /* for tests; operators have the metric */
 /*

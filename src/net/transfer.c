@@ -47,6 +47,7 @@ struct transfer *transfer_new(struct net_request *moved, net_done_fn *done, void
 	t->request = *moved;
 	t->request.body.wiped = true;
 	moved->bearer = moved->basic = (struct secret){0};
+	moved->headers = (struct buf){0};
 	moved->body = (struct buf){.max = moved->body.max, .wiped = moved->body.wiped};
 	t->url = mem_text(moved->url);
 	t->request.url = t->url;
@@ -64,6 +65,7 @@ void transfer_free(struct transfer *t)
 	secret_drop(&t->request.bearer);
 	secret_drop(&t->request.basic);
 	buf_drop(&t->request.body);
+	buf_drop(&t->request.headers);
 	buf_drop(&t->reply);
 	mem_wipe_free(t->url);
 	mem_free(t);
@@ -215,6 +217,21 @@ static const char *add_header(struct transfer *t, const struct buf *line)
 	return NULL;
 }
 
+static const char *add_more_headers(struct transfer *t)
+{
+	AUTO(buf_drop) struct buf line = BUF_INIT_WIPED(64 * 1024);
+	const char *flaw = NULL;
+	size_t n;
+
+	for (const char *at = buf_text(&t->request.headers); *at && !flaw; at += n + (at[n] != 0)) {
+		n = strcspn(at, "\n");
+		buf_reset(&line);
+		buf_add(&line, at, n);
+		flaw = add_header(t, &line);
+	}
+	return flaw;
+}
+
 /* The copies that curl takes are wiped when it frees them: client.c gives it such a free. */
 static const char *add_headers(struct transfer *t)
 {
@@ -248,7 +265,7 @@ static const char *add_headers(struct transfer *t)
 		buf_add_text(&line, "Expect:");
 		flaw = flaw ? flaw : add_header(t, &line);
 	}
-	return flaw;
+	return flaw ? flaw : add_more_headers(t);
 }
 
 /* Results of setopt are or-ed together: they only tell an unknown option or no memory. */

@@ -34,7 +34,7 @@ struct transfer {
 	char words[CURL_ERROR_SIZE];
 };
 
-/* Empties bearer, basic and body of *moved. Any thread. */
+/* Empties bearer, basic, body and headers of *moved. Any thread. */
 struct transfer *transfer_new(struct net_request *moved, net_done_fn *done, void *arg);
 /* Wipes and frees; the easy handle has been taken out before. */
 void transfer_free(struct transfer *t);

@@ -237,6 +237,47 @@ int jobs_write(struct review_fetcher *rf, const char *id, struct json_out *ret, 
 	return 0;
 }
 
+/* ---- what failed, one by one ---- */
+
+struct failures {
+	const char *id;
+	int64_t after, limit;
+	job_failure_fn *each;
+	void *arg;
+};
+
+static int each_failure(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	const struct failures *all = arg;
+	const char *error = db_get_text(&cols[4]);
+	const struct job_failure one = {.id = db_get_int(&cols[0]),
+		.listing = db_get_text(&cols[1]),
+		.account_id = db_get_text(&cols[2]),
+		.location_id = db_get_text(&cols[3]),
+		.error = error ? error : ""};
+
+	(void)n_cols;
+	return all->each(all->arg, &one, f);
+}
+
+static int failures_body(struct db *db, void *arg, struct fault *f)
+{
+	struct failures *all = arg;
+
+	return db_read(db,
+		"SELECT id, kind, account_id, location_id, error FROM job_walks"
+		" WHERE job_id = $1 AND state = 'failed' AND id > $2 ORDER BY id LIMIT $3",
+		each_failure, all, f, db_text(all->id), db_int(all->after), db_int(all->limit));
+}
+
+int jobs_failures(struct review_fetcher *rf, const char *id, int64_t after, int64_t limit,
+	job_failure_fn *each, void *arg, struct fault *f)
+{
+	struct failures all = {id, after, limit, each, arg};
+
+	return store_use(rf->parts.store, failures_body, &all, f) < 0 ? -1 : 0;
+}
+
 /* ---- the list ---- */
 
 struct listing {

@@ -66,6 +66,17 @@ MUST_CHECK int jobs_branch(
 /* Asks a job to end after its current page. FAULT_MISSING; FAULT_CONFLICT: it has ended. */
 MUST_CHECK int jobs_cancel(
 	struct review_fetcher *rf, const char *id, const struct actor *who, struct fault *f);
+/* A listing of a job that could not be read to its end. */
+struct job_failure { /* borrowed for the call */
+	int64_t id;
+	const char *listing, *account_id, *location_id; /* ids: "" when it has none */
+	const char *error;
+};
+/* 0, 1 ends the reading, -1 with a fault. */
+typedef int job_failure_fn(void *arg, const struct job_failure *failure, struct fault *f);
+/* Calls each for what failed of a job, by rising ids behind after, limit of them at most. Worker. */
+MUST_CHECK int jobs_failures(struct review_fetcher *rf, const char *id, int64_t after,
+	int64_t limit, job_failure_fn *each, void *arg, struct fault *f);
 /* How many jobs have not ended. */
 MUST_CHECK int jobs_count(struct review_fetcher *rf, int64_t *ret, struct fault *f);
 
