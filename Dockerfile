@@ -7,7 +7,7 @@ RUN tools/install.sh /out
 
 FROM debian:12-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates libcurl3-gnutls libjansson4 libmicrohttpd12 libpq5 libsodium23 libsqlite3-0 \
+ && apt-get install -y --no-install-recommends ca-certificates libcurl3-gnutls libjansson4 libmicrohttpd12 libpq5 librdkafka1 libsodium23 libsqlite3-0 \
  && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/review-fetcher --create-home --shell /usr/sbin/nologin review-fetcher \
  && chmod 0700 /var/lib/review-fetcher

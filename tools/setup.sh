@@ -56,8 +56,8 @@ node_is_recent() {
 	[ "${version%%.*}" -ge 18 ] 2>/dev/null
 }
 
-libraries=(libmicrohttpd-dev libcurl4-gnutls-dev libgnutls28-dev libsqlite3-dev libpq-dev libsodium-dev libjansson-dev)
-modules=(libmicrohttpd libcurl gnutls sqlite3 libpq libsodium jansson)
+libraries=(libmicrohttpd-dev libcurl4-gnutls-dev libgnutls28-dev libsqlite3-dev libpq-dev libsodium-dev libjansson-dev librdkafka-dev)
+modules=(libmicrohttpd libcurl gnutls sqlite3 libpq libsodium jansson rdkafka)
 
 # Prints those of the packages that are not installed.
 missing_packages() {

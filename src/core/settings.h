@@ -65,8 +65,8 @@ struct settings {
 	int64_t kafka_sasl_mechanism;        /* enum kafka_sasl */
 	const char *kafka_username;          /* NULL: no SASL */
 	struct secret kafka_password;
-	const char *kafka_ca_file; /* NULL: the system's */
-	const char *webhook_url;             /* NULL: none */
+	const char *kafka_ca_file;    /* NULL: the system's */
+	const char *webhook_url;      /* NULL: none */
 	struct secret webhook_secret; /* one, or two with a blank between them */
 	int64_t webhook_max_tries, webhook_give_up_ms, webhook_timeout_ms;
 	enum log_level log_level;

@@ -59,7 +59,7 @@ const struct setting settings_table[] = {
 	{storage, "DATABASE_PASSWORD", SECRET(database_password, 1024),
 		.meaning = "Password of the PostgreSQL user, for an address that bears none."},
 	{storage, "DATABASE_CONNECTIONS", NUMBER(SETTING_INT, database_connections, 2, 1000),
-		.unit = "connections", .fallback_is = "one more than the worker threads, which are as many as cores and at least 4",
+		.unit = "connections", .fallback_is = "one more than the worker threads, which are as many as cores and at least 4, and one each for Kafka and the webhook",
 		.meaning = "Connections to the database that this process opens at most, when they are needed."},
 	{storage, "VAULT_KEY_FILE", TEXT(vault_key_file, 4096), .fallback = "var/vault.key",
 		.meaning = "Key ring that seals stored secrets, created with mode 0600 on first start; wider permissions are refused."},

@@ -74,7 +74,8 @@ struct job_failure { /* borrowed for the call */
 };
 /* 0, 1 ends the reading, -1 with a fault. */
 typedef int job_failure_fn(void *arg, const struct job_failure *failure, struct fault *f);
-/* Calls each for what failed of a job, by rising ids behind after, limit of them at most. Worker. */
+/* Calls each for what failed of a job, by rising ids behind after, limit of them at most. Worker.
+ */
 MUST_CHECK int jobs_failures(struct review_fetcher *rf, const char *id, int64_t after,
 	int64_t limit, job_failure_fn *each, void *arg, struct fault *f);
 /* How many jobs have not ended. */

@@ -16,7 +16,9 @@ const SETTINGS = `API_HOST API_PORT API_WORKERS API_AUTH API_MAX_CONNECTIONS PUB
 	GOOGLE_REVIEWS_URL GOOGLE_NOTIFICATIONS_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET
 	GOOGLE_REQUESTS_PER_MINUTE TOKEN_REFRESH_MARGIN_SEC TOKEN_REFRESH_LEASE_SEC TOKEN_BACKGROUND_REFRESH TOKEN_REFRESH_CONCURRENCY REVIEW_SYNC_INTERVAL_SEC
 	REVIEW_FULL_SYNC_INTERVAL_SEC REVIEW_RETENTION_DAYS RETRY_MAX_RETRIES RETRY_INITIAL_BACKOFF_MS
-	RETRY_MAX_BACKOFF_MS RETRY_BACKOFF_MULTIPLIER KAFKA_BOOTSTRAP_SERVERS WEBHOOK_URL WEBHOOK_SECRET
+	RETRY_MAX_BACKOFF_MS RETRY_BACKOFF_MULTIPLIER KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
+	KAFKA_SASL_MECHANISM KAFKA_USERNAME KAFKA_PASSWORD KAFKA_CA_FILE WEBHOOK_URL WEBHOOK_SECRET WEBHOOK_TIMEOUT_SEC WEBHOOK_MAX_TRIES
+	WEBHOOK_GIVE_UP_SEC
 	LOG_LEVEL`.split(/\s+/);
 
 const shell = (env) => new Service({ env });
@@ -234,11 +236,6 @@ test('a_start_logs_where_it_listens_and_a_stop_logs_its_end', async (t) => {
 	assert.deepEqual(service.noise(), []);
 	await service.stop();
 	assert.deepEqual(service.logs().slice(-2).map((line) => line.event), ['serve.stopping', 'serve.stopped']);
-});
-
-test('settings_that_this_version_does_not_act_on_are_said_to_have_no_effect', async (t) => {
-	const service = await startService({ t, env: { KAFKA_BOOTSTRAP_SERVERS: 'localhost:9092' } });
-	await service.waitForLog('setting.without_effect', (line) => line.key === 'KAFKA_BOOTSTRAP_SERVERS');
 });
 
 test('a_second_signal_ends_a_stop_that_waits_for_a_request', async (t) => {
