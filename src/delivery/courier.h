@@ -51,8 +51,6 @@ void courier_end(struct courier *c);  /* asks it to end. Any thread */
 bool courier_is_ending(struct courier *c);
 void courier_join(struct courier *c); /* after courier_end; gives the lease back */
 void courier_done(struct courier *c);
-/* Tests: one round on the calling thread, as the courier's own does it. Ms to wait, or -1. */
-int64_t courier_step(struct courier *c, struct fault *f);
 
 /* For work(): */
 int64_t courier_position(const struct courier *c);
