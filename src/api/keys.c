@@ -87,11 +87,14 @@ static size_t read_texts(struct request *req, json_t *body, const char *name, co
 	}
 	*ret = mem_alloc_array(json_array_size(list), sizeof(**ret));
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *text = json_string_value(json_array_get(list, i));
-		if (text)
+		const json_t *one = json_array_get(list, i);
+		const char *text = json_string_value(one);
+		if (text && *text && strlen(text) == json_string_length(one))
 			(*ret)[n++] = text;
 		else
-			request_error(req, "body", name, "holds something that is not a text");
+			request_error(req, "body", name,
+				"holds something that is not a text of 1 byte at least without "
+				"NUL");
 	}
 	return n;
 }
@@ -125,6 +128,26 @@ static int64_t read_expiry(struct request *req, json_t *body)
 	return 0;
 }
 
+/* A mistyped "branches" would make a key that sees all: what is not known is refused. */
+static void refuse_unknown(struct request *req, json_t *body)
+{
+	static const char *const known[] = {
+		"name", "scopes", "branches", "expires_at", "per_minute"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(body, key, value)
+	{
+		size_t i = 0;
+		while (i < ARRAY_LEN(known) && strcmp(key, known[i]) != 0)
+			i++;
+		if (i == ARRAY_LEN(known))
+			request_error(req, "body", key,
+				"is not known here: give name, scopes, branches, expires_at or "
+				"per_minute");
+	}
+}
+
 static void say_made(struct request *req, const struct secret *key, const char *id)
 {
 	req->answer.secret = true;
@@ -151,6 +174,7 @@ static int make_key(struct request *req, struct fault *f)
 
 	if (refuse_bound(req, f) < 0 || request_json(req, &body, f) < 0)
 		return -1;
+	refuse_unknown(req, body);
 	struct key_input in = {
 		.name = request_field_text(req, body, "name", 1, LIMIT_NAME_BYTES, true),
 		.scopes = read_scopes(req, body),

@@ -71,6 +71,16 @@ describe('API_AUTH=off', () => {
 });
 
 describe('a key bound to branches', () => {
+	test('a_mistyped_binding_makes_no_key_that_sees_all', async () => {
+		const make = (fields) => service.post('/token-management/keys', { name: 'typo', scopes: ['clients:read'], ...fields }, { key });
+		for (const [fields, field] of [[{ branch: ['mine'] }, 'branch'], [{ branches: ['mine\u0000'] }, 'branches'], [{ branches: [''] }, 'branches']]) {
+			const answer = await make(fields);
+			assert.equal(answer.status, 422, answer.text.replace(/rf_\w+/, 'a key'));
+			assert.equal(answer.json.errors[0].loc[1], field);
+		}
+		assert.equal((await make({ branches: ['mine'] })).status, 201);
+	});
+
 	test('its_imports_are_listed_however_many_others_came_since', async () => {
 		const bound = await service.key(['clients:write', 'clients:read'], { name: 'bound', branches: ['mine'] });
 		const send = (by, line) => service.request('POST', '/token-management/import', { key: by, body: JSON.stringify(line), headers: { 'content-type': 'application/x-ndjson' } });
