@@ -41,6 +41,20 @@ static int range_weight(const char *at, const char *end)
 	return 1000;
 }
 
+int accept_weight(const char *accept, const char *type)
+{
+	int weight = -1;
+
+	for (const char *at = accept ? accept : ""; *at;) {
+		at = skip_blanks(at);
+		const char *end = at + strcspn(at, ",");
+		if (word_is(at, strcspn(at, ";, \t"), type))
+			weight = range_weight(at, end);
+		at = *end ? end + 1 : end;
+	}
+	return weight;
+}
+
 bool accept_prefers_html(const char *accept)
 {
 	int html = -1, json = -1, anything = 0;

@@ -8,6 +8,9 @@
 
 /* Accept (RFC 9110 section 12.5.1) names text/html, and ranks it at least as high as JSON. */
 bool accept_prefers_html(const char *accept);
+/* The weight that Accept gives a media type by its name, in thousandths; -1: it does not name it.
+ */
+int accept_weight(const char *accept, const char *type);
 /* Content-Type is absent, application/json or …+json, and its charset, if any, is UTF-8. */
 bool content_type_is_json(const char *content_type);
 /* application/x-ndjson or application/jsonl, in UTF-8. */

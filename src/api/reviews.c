@@ -2,10 +2,12 @@
 /* What was found: accounts, locations, reviews. */
 #include <string.h>
 
+#include "api/negotiate.h"
 #include "api/path.h"
 #include "api/route.h"
 #include "api/scope.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 #define GOOGLE_ID_BYTES 512
@@ -110,40 +112,148 @@ static int64_t read_instant(struct request *req, const char *name, int64_t fallb
 	return fallback;
 }
 
-static bool read_oldest_first(struct request *req)
+static enum review_order read_order(struct request *req)
 {
+	static const char *const orders[] = {[REVIEWS_NEWEST] = "newest",
+		[REVIEWS_OLDEST] = "oldest",
+		[REVIEWS_STORED] = "stored"};
 	const char *order = request_query(req, "order");
 	char shown[TEXT_EXCERPT_SIZE];
 
-	if (order == NULL || text_equal(order, "newest"))
-		return false;
-	if (!text_equal(order, "oldest"))
-		request_error(req, "query", "order", "is '%s': give newest or oldest",
+	for (size_t i = 0; order && i < ARRAY_LEN(orders); i++)
+		if (text_equal(order, orders[i]))
+			return (enum review_order)i;
+	if (order)
+		request_error(req, "query", "order", "is '%s': give newest, oldest or stored",
 			text_excerpt(order, shown));
-	return true;
+	return REVIEWS_NEWEST;
 }
+
+/* One number of stars, or several with commas between them. */
+static unsigned read_ratings(struct request *req)
+{
+	const char *text = request_query(req, "rating");
+	char shown[TEXT_EXCERPT_SIZE];
+	unsigned stars = 0;
+
+	if (text == NULL)
+		return 0;
+	for (const char *at = text; *at >= '1' && *at <= '5'; at += 2) {
+		stars |= REVIEW_STAR(*at - '0');
+		if (at[1] == '\0')
+			return stars;
+		if (at[1] != ',')
+			break;
+	}
+	request_error(req, "query", "rating",
+		"is '%s': give a number of stars from 1 to 5, or several as in 1,2",
+		text_excerpt(text, shown));
+	return 0;
+}
+
+/* Its texts are the request's. */
+static struct review_filter read_filter(struct request *req, const struct seen_branches *seen)
+{
+	return (struct review_filter){
+		.scope = seen_branches_scope(seen),
+		.branch_id = read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES),
+		.account_id = read_text(req, "account_id", GOOGLE_ID_BYTES),
+		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
+		.q = read_text(req, "q", SEARCH_BYTES),
+		.ratings = read_ratings(req),
+		.replied = read_flag(req, "replied"),
+		.deleted = read_flag(req, "deleted") == 1 ? 1 : -1,
+		.since_us = read_instant(req, "since", INT64_MIN),
+		.until_us = read_instant(req, "until", INT64_MAX),
+		.order = read_order(req),
+	};
+}
+
+/* ---- exports ---- */
+
+struct exporting {
+	struct stream stream;
+	struct review_export *source;
+};
+
+static int fill_export(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct fault *f)
+{
+	struct exporting *x = CONTAINER_OF(s, struct exporting, stream);
+	bool end;
+
+	(void)ret_wait_ms;
+	if (reviews_export_next(x->source, out, &end, f) < 0)
+		return -1;
+	return end ? STREAM_END : STREAM_MORE;
+}
+
+static void close_export(struct stream *s)
+{
+	struct exporting *x = CONTAINER_OF(s, struct exporting, stream);
+
+	reviews_export_close(x->source);
+	mem_free(x);
+}
+
+/* What Accept ranks highest; JSON when in doubt. 1: an export, *ret says of which kind. */
+static int wants_export(struct request *req, enum review_format *ret)
+{
+	const char *accept = request_header(req, "Accept");
+	const int json = accept_weight(accept, "application/json");
+	const int csv = accept_weight(accept, "text/csv");
+	int ndjson = accept_weight(accept, "application/x-ndjson");
+	const int lines = accept_weight(accept, "application/jsonl");
+
+	ndjson = ndjson > lines ? ndjson : lines;
+	*ret = csv > ndjson ? REVIEWS_AS_CSV : REVIEWS_AS_NDJSON;
+	return (csv > ndjson ? csv : ndjson) > (json > 0 ? json : 0);
+}
+
+static int export_reviews(struct request *req, const struct review_filter *filter,
+	enum review_format format, struct fault *f)
+{
+	static const char *const paging[] = {"limit", "cursor", "order"};
+	struct exporting *x;
+	struct review_export *source = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(paging); i++)
+		if (request_query(req, paging[i]))
+			request_error(req, "query", paging[i],
+				"has no meaning for an export, which has all reviews in the order "
+				"they were stored: leave it out");
+	if (request_check(req, f) < 0 ||
+		reviews_export_open(request_reviews(req), filter, format, &source, f) < 0)
+		return -1;
+	x = mem_alloc(sizeof(*x));
+	x->stream = (struct stream){.fill = fill_export, .close = close_export};
+	x->source = source;
+	req->answer.stream = &x->stream;
+	if (format == REVIEWS_AS_CSV) {
+		req->answer.content_type = "text/csv; charset=utf-8; header=present";
+		answer_header(req, "Content-Disposition", "attachment; filename=\"reviews.csv\"");
+	} else {
+		req->answer.content_type = "application/x-ndjson";
+		answer_header(
+			req, "Content-Disposition", "attachment; filename=\"reviews.ndjson\"");
+	}
+	answer_header(req, "Vary", "Accept");
+	return 0;
+}
+
+/* ---- the list ---- */
 
 static int list_reviews(struct request *req, struct fault *f)
 {
 	AUTO(buf_drop) struct buf cursor = BUF_INIT(1024);
 	AUTO(seen_branches_done) struct seen_branches seen;
+	enum review_format format;
 	struct list_page page;
 
 	seen_branches_init(req, &seen);
+	const struct review_filter filter = read_filter(req, &seen);
+	if (wants_export(req, &format))
+		return export_reviews(req, &filter, format, f);
 	request_page(req, &page.limit, &page.cursor);
-	const struct review_filter filter = {
-		.scope = seen_branches_scope(&seen),
-		.branch_id = read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES),
-		.account_id = read_text(req, "account_id", GOOGLE_ID_BYTES),
-		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
-		.q = read_text(req, "q", SEARCH_BYTES),
-		.rating = (int)request_query_int(req, "rating", 1, 5, -1),
-		.replied = read_flag(req, "replied"),
-		.deleted = read_flag(req, "deleted") == 1 ? 1 : -1,
-		.since_us = read_instant(req, "since", INT64_MIN),
-		.until_us = read_instant(req, "until", INT64_MAX),
-		.oldest_first = read_oldest_first(req),
-	};
 	if (request_check(req, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);
@@ -209,7 +319,7 @@ const struct route review_routes[] = {
 	{"GET", "/api/v1/locations", KEY_REVIEWS_READ, ROUTE_WORKER, list_locations, NULL,
 		"The locations that were found, with counts, average, last sync and last error"},
 	{"GET", "/api/v1/reviews", KEY_REVIEWS_READ, ROUTE_WORKER, list_reviews, NULL,
-		"Reviews, newest update first, with filters"},
+		"Reviews, newest update first, with filters; all of them as NDJSON or CSV"},
 	{"GET", "/api/v1/reviews/summary", KEY_REVIEWS_READ, ROUTE_WORKER, sum_reviews, NULL,
 		"How people rate, by the day"},
 	{"GET", "/api/v1/reviews/{id}", KEY_REVIEWS_READ, ROUTE_WORKER, get_review, NULL,

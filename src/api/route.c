@@ -34,6 +34,7 @@ static const struct route *const tables[] = {
 	health_routes,
 	google_routes,
 	notification_routes,
+	reply_routes,
 	client_routes,
 	overview_routes,
 	key_routes,

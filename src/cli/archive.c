@@ -72,7 +72,9 @@ int archive_tables(struct db *db, unsigned what, struct archive_names *ret, stru
 	const char *sql =
 		db_engine(db) == DB_SQLITE
 			? "SELECT name FROM sqlite_master WHERE type = 'table'"
-			  " AND substr(name, 1, 7) <> 'sqlite_' ORDER BY rowid"
+			  " AND substr(name, 1, 7) <> 'sqlite_' AND name NOT IN (SELECT t.name FROM"
+			  " pragma_table_list t WHERE t.type IN ('shadow', 'virtual')) ORDER BY "
+			  "rowid"
 			: "SELECT CAST(c.relname AS TEXT) FROM pg_class c"
 			  " JOIN pg_namespace n ON n.oid = c.relnamespace"
 			  " WHERE c.relkind = 'r' AND n.nspname = current_schema() ORDER BY c.oid";
@@ -102,7 +104,8 @@ int archive_describe(struct db *db, const char *name, struct archive_table *ret,
 	if (db_read(db,
 		    is_sqlite ? "SELECT name FROM pragma_table_info($1) ORDER BY cid"
 			      : "SELECT CAST(a.attname AS TEXT)" OF_TABLE
-				" AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+				" AND a.attnum > 0 AND NOT a.attisdropped"
+				" AND a.attgenerated = '' ORDER BY a.attnum",
 		    see_name, &columns, f, db_text(name)) < 0 ||
 		db_read(db,
 			is_sqlite

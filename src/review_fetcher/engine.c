@@ -5,6 +5,7 @@
  * anybody's.
  */
 #include "review_fetcher/engine.h"
+#include "review_fetcher/replies.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -395,6 +396,7 @@ void review_fetcher_stop(struct review_fetcher *rf)
 	rf->stopping = true;
 	pthread_mutex_unlock(&rf->lock);
 	scheduler_disarm(rf->parts.scheduler, &rf->timer);
+	replies_stop(rf);
 }
 
 static int free_job(void *arg, const void *key, size_t len, void *value)

@@ -38,6 +38,7 @@
 
 struct db;
 struct job;
+struct reply;
 struct walk;
 
 /* What a walk asks for; the names in the rows are walk_kind_name's. */
@@ -112,6 +113,7 @@ struct review_fetcher {
 	struct map gates;    /* key → struct gate */
 	struct map sessions; /* id → struct session */
 	struct nap *naps;
+	struct reply *replies;
 	struct timer timer;
 	struct nap beat;
 	struct task beat_task;

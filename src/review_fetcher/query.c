@@ -29,7 +29,7 @@ void query_add(struct query *q, const char *sql)
 	buf_add_text(&q->sql, sql);
 }
 
-size_t query_arg(struct query *q, struct db_value value)
+static size_t query_arg(struct query *q, struct db_value value)
 {
 	if (q->n == QUERY_ARGS_MAX) {
 		q->sql.failed = true;
@@ -109,28 +109,36 @@ int cursor_read(const char *cursor, char list, struct buf *hold, const char **re
 		" unchanged, or leave it out");
 }
 
-void put_instant(struct json_out *o, const char *key, int64_t us)
+void instant_text(int64_t us, char ret[static INSTANT_SIZE])
 {
-	char text[CLOCK_TEXT_SIZE + 8];
 	int64_t seconds = us / 1000000, rest = us % 1000000;
 	size_t len;
 
-	json_key(o, key);
-	if (us == 0) {
-		json_put_null(o);
+	*ret = '\0';
+	if (us == 0)
 		return;
-	}
 	if (rest < 0) {
 		seconds--;
 		rest += 1000000;
 	}
-	clock_format_ms(seconds * 1000, text);
-	len = strlen(text);
+	clock_format_ms(seconds * 1000, ret);
+	len = strlen(ret);
 	if (rest % 1000)
-		snprintf(text + len - 1, sizeof(text) - len + 1, ".%06dZ", (int)rest);
+		snprintf(ret + len - 1, INSTANT_SIZE - len + 1, ".%06dZ", (int)rest);
 	else if (rest)
-		snprintf(text + len - 1, sizeof(text) - len + 1, ".%03dZ", (int)(rest / 1000));
-	json_put_text(o, text);
+		snprintf(ret + len - 1, INSTANT_SIZE - len + 1, ".%03dZ", (int)(rest / 1000));
+}
+
+void put_instant(struct json_out *o, const char *key, int64_t us)
+{
+	char text[INSTANT_SIZE];
+
+	instant_text(us, text);
+	json_key(o, key);
+	if (*text)
+		json_put_text(o, text);
+	else
+		json_put_null(o);
 }
 
 void put_column(struct json_out *o, const char *key, const struct db_value *col)

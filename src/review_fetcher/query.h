@@ -7,6 +7,7 @@
 #define REVIEW_FETCHER_QUERY_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/json.h"
 #include "review_fetcher/review_fetcher.h"
@@ -25,8 +26,6 @@ struct query {
 void query_init(struct query *q, const struct db *db, const char *sql);
 void query_done(struct query *q);
 void query_add(struct query *q, const char *sql);
-/* Adds a value; answers its number. */
-size_t query_arg(struct query *q, struct db_value value);
 /* A piece with one "$?" for the value. */
 void query_where(struct query *q, const char *piece, struct db_value value);
 /* " AND <column> IN (the branches of the scope)"; nothing for a scope of all. */
@@ -41,7 +40,9 @@ void cursor_write(struct buf *ret, char list, const char *text, int64_t number);
 MUST_CHECK int cursor_read(const char *cursor, char list, struct buf *hold, const char **ret_text,
 	int64_t *ret_number, struct fault *f);
 
-/* RFC 3339 with as many digits as are there: milliseconds or microseconds. 0 writes null. */
+/* RFC 3339 with as many digits as are there: milliseconds or microseconds. 0 is "", or null. */
+#define INSTANT_SIZE (CLOCK_TEXT_SIZE + 8)
+void instant_text(int64_t us, char ret[static INSTANT_SIZE]);
 void put_instant(struct json_out *o, const char *key, int64_t us);
 /* A text column: null when it is NULL. */
 void put_column(struct json_out *o, const char *key, const struct db_value *col);

@@ -119,12 +119,20 @@ MUST_CHECK int locations_list(struct review_fetcher *rf, const struct review_sco
 	const char *account_id, const struct list_page *page, struct json_out *ret,
 	struct buf *ret_cursor, struct fault *f);
 
+#define REVIEW_STAR(n) (1u << (n))
+enum review_order {
+	REVIEWS_NEWEST, /* by update, the newest first: an edited review moves to the front */
+	REVIEWS_OLDEST, /* the other way round: it moves to the end */
+	REVIEWS_STORED, /* in the order they were stored, which nothing ever changes */
+};
 struct review_filter { /* NULL or negative: any */
 	struct review_scope scope;
-	const char *branch_id, *account_id, *location_id, *q;
-	int rating, replied, deleted; /* deleted: -1 hides deleted ones, 1 only those */
-	int64_t since_us, until_us;   /* by update time; INT64_MIN / INT64_MAX: any */
-	bool oldest_first;            /* default: newest update first */
+	const char *branch_id, *account_id, *location_id;
+	const char *q;              /* words, "phrases", beginnings*: all of them */
+	unsigned ratings;           /* REVIEW_STAR of each; 0: any */
+	int replied, deleted;       /* deleted: -1 hides deleted ones, 1 only those */
+	int64_t since_us, until_us; /* by update time; INT64_MIN / INT64_MAX: any */
+	enum review_order order;
 };
 /*
  * Also writes `count` (of this page) and, on the first page and where an index can tell,
@@ -143,6 +151,19 @@ MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scop
  */
 MUST_CHECK int reviews_sum(struct review_fetcher *rf, const struct review_filter *filter,
 	struct json_out *ret, struct fault *f);
+
+/*
+ * All that a filter finds, piece by piece: memory and the time for which a connection is held do
+ * not grow with it. open copies the filter and finds its mistakes (FAULT_INPUT); next appends a
+ * piece, *ret_end when it was the last.
+ */
+enum review_format { REVIEWS_AS_NDJSON, REVIEWS_AS_CSV };
+struct review_export;
+MUST_CHECK int reviews_export_open(struct review_fetcher *rf, const struct review_filter *filter,
+	enum review_format format, struct review_export **ret, struct fault *f);
+MUST_CHECK int reviews_export_next(
+	struct review_export *x, struct buf *out, bool *ret_end, struct fault *f);
+void reviews_export_close(struct review_export *x); /* any thread; NULL is fine */
 
 /*
  * Writes `"projects":[…]`: each Cloud project and API that was asked, with `status` ok, paused (a

@@ -199,7 +199,9 @@ MUST_CHECK static int set_up(struct sqlite_db *db, struct fault *f)
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	/* Triggers keep the words of reviews in FTS5, which SQLite 3.40 lets only a trusted schema
+	 * do. The file is ours alone (0600), and no function that acts on anything is defined. */
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, NULL);
 	if (enter_wal(db, f) < 0)
 		return -1;
 	/* Memory: cache_size is KiB a connection. Deleted rows are overwritten (secure_delete). */

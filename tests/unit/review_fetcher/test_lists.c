@@ -2,13 +2,16 @@
 #include "world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "../database.h"
+#include "review_fetcher/review_find.h"
 
 static const struct review_filter any = {
-	.rating = -1, .replied = -1, .deleted = -1, .since_us = INT64_MIN, .until_us = INT64_MAX};
+	.replied = -1, .deleted = -1, .since_us = INT64_MIN, .until_us = INT64_MAX};
 
 /* One page as JSON; *cursor is replaced by the next. -1 with *f. */
 static json_t *page_of(
@@ -55,7 +58,8 @@ static int64_t count_pages(const struct review_filter *filter, int64_t limit)
 			if (order == 0)
 				order = id < last ? 1 : -1;
 			if (found > 0)
-				assert_true(filter->oldest_first ? order < 0 : order > 0);
+				assert_true(
+					filter->order == REVIEWS_OLDEST ? order < 0 : order > 0);
 			last = id;
 			snprintf(time, sizeof(time), "%s", json_text(one, "review_updated_time"));
 		}
@@ -79,7 +83,7 @@ static void pages_hold_every_review_once_in_both_orders(void **state)
 	assert_int_equal(count_pages(&filter, 7), 30);
 	assert_int_equal(count_pages(&filter, 30), 30);
 	assert_int_equal(count_pages(&filter, 500), 30);
-	filter.oldest_first = true;
+	filter.order = REVIEWS_OLDEST;
 	assert_int_equal(count_pages(&filter, 4), 30);
 }
 
@@ -120,12 +124,12 @@ static void filters_leave_what_they_say(void **state)
 	filter.deleted = 1;
 	assert_int_equal(count_pages(&filter, 9), 1);
 	filter = any;
-	filter.rating = 4;
+	filter.ratings = REVIEW_STAR(4);
 	assert_int_equal(
 		count_pages(&filter, 9) + world_number("SELECT count(*) FROM reviews WHERE rating "
 						       "IS NULL AND deleted_at_ms IS NULL"),
 		29);
-	filter.rating = 1;
+	filter.ratings = REVIEW_STAR(1);
 	assert_int_equal(count_pages(&filter, 9), 0);
 	filter = any;
 	filter.replied = 1;
@@ -144,27 +148,286 @@ static void filters_leave_what_they_say(void **state)
 	assert_int_equal(count_pages(&filter, 3), 0);
 }
 
-static void words_are_looked_for_as_they_are_written(void **state)
+static int64_t found_by(const char *q)
 {
 	struct review_filter filter = any;
 
+	filter.q = q;
+	return count_pages(&filter, 9);
+}
+
+static void words_phrases_and_beginnings_are_found_whatever_the_accents(void **state)
+{
 	(void)state;
 	walk();
-	world_number(
-		"UPDATE reviews SET comment = '100 % fein_er \\ Kaffee' WHERE id = 3 RETURNING 0");
+	world_number("UPDATE reviews SET comment = 'Crème brûlée, un-bel-ievable! \\ e-mail' WHERE "
+		     "id = 3"
+		     " RETURNING 0");
 	world_number("UPDATE reviews SET reviewer_name = 'O''Hara' WHERE id = 9 RETURNING 0");
-	filter.q = "%";
-	assert_int_equal(count_pages(&filter, 9), 1);
-	filter.q = "_";
-	assert_int_equal(count_pages(&filter, 9), 1);
-	filter.q = "\\";
-	assert_int_equal(count_pages(&filter, 9), 1);
-	filter.q = "kaff";
-	assert_int_equal(count_pages(&filter, 9), 1);
-	filter.q = "o'h";
-	assert_int_equal(count_pages(&filter, 9), 1);
-	filter.q = "Gut \xf0\x9f\x91\x8d";
-	assert_true(count_pages(&filter, 9) > 10);
+	assert_int_equal(found_by("creme"), 1);
+	assert_int_equal(found_by("CRÈME"), 1);
+	assert_int_equal(found_by("brulee creme"), 1);
+	assert_int_equal(found_by("\"creme brulee\""), 1);
+	assert_int_equal(found_by("\"brulee creme\""), 0);
+	assert_int_equal(found_by("bru*"), 1);
+	assert_int_equal(found_by("bru"), 0);
+	assert_int_equal(found_by("\"creme bru\"*"), 1);
+	assert_int_equal(found_by("e-mail"), 1);
+	assert_int_equal(found_by("o'hara"), 1);
+	assert_int_equal(found_by("o'h*"), 1);
+	assert_int_equal(found_by("creme tea"), 0);
+	assert_true(found_by("Gut \xf0\x9f\x91\x8d") > 10);
+	/* Rows that change or go take their words along. */
+	world_number("UPDATE reviews SET comment = 'tea' WHERE id = 3 RETURNING 0");
+	assert_int_equal(found_by("creme"), 0);
+	assert_int_equal(found_by("tea"), 1);
+	world_number("DELETE FROM reviews WHERE id = 3 RETURNING 0");
+	assert_int_equal(found_by("tea"), 0);
+}
+
+static void no_input_is_a_mistake_of_the_engine(void **state)
+{
+	static const char *const odd[] = {"\"", "\"open", "a\"b\"c", "*a", "a*b", "NOT", "AND OR",
+		"a AND", "NEAR(a b, 2)", "comment:a", "^a", "-a", "a + b", "(a", "a)", "{a b}:c",
+		"' OR 1=1", "a & b", "a | !b", "a <-> b", "a:*", "a:B", "\\", "a\\'",
+		"\xe2\x80\x9cgut\xe2\x80\x9d", "'", "\"\" a", "\xf0\x9f\x91\x8d"};
+	static const char *const empty[] = {"%", "_", "\"\"", "***", "!?", "-", " "};
+	AUTO(buf_drop) struct buf cursor = BUF_INIT(1024);
+	struct review_filter filter = any;
+	struct fault f = {0};
+
+	(void)state;
+	walk();
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		AUTO(json_drop) json_t *json = NULL;
+
+		filter.q = odd[i];
+		buf_reset(&cursor);
+		json = page_of(&filter, 9, &cursor, &f);
+		if (!json && f.kind != FAULT_INPUT)
+			fail_msg("%s: %s", odd[i], f.text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(empty); i++) {
+		filter.q = empty[i];
+		buf_reset(&cursor);
+		assert_null(page_of(&filter, 9, &cursor, &f));
+		assert_int_equal(f.kind, FAULT_INPUT);
+		assert_string_equal(f.field, "q");
+	}
+}
+
+/* ---- stability ---- */
+
+static void note_ids(const json_t *page, int *seen)
+{
+	const json_t *reviews = json_member(page, "reviews");
+
+	for (size_t i = 0; i < json_array_size(reviews); i++)
+		seen[json_int(json_array_get(reviews, i), "id", 0)]++;
+}
+
+static void write_between(int round)
+{
+	char sql[400];
+
+	snprintf(sql, sizeof(sql),
+		"INSERT INTO reviews (location_id, review_id, account_id, raw, content_hash,"
+		" created_at_ms, updated_at_ms, last_seen_ms, review_updated_us) VALUES"
+		" ('l000-0', 'late-%d', '1', '{}', x'00', 1, 1, 1, %d) RETURNING 0",
+		round, round % 2 ? 1000 : 2000000000);
+	world_number(sql);
+	/* One that was shown, or will be, is edited; one is deleted. */
+	snprintf(sql, sizeof(sql),
+		"UPDATE reviews SET review_updated_us = 9000000000000000 + %d WHERE id = %d "
+		"RETURNING 0",
+		round, 5 + round * 4);
+	world_number(sql);
+	snprintf(sql, sizeof(sql), "UPDATE reviews SET deleted_at_ms = 5 WHERE id = %d RETURNING 0",
+		6 + round * 4);
+	world_number(sql);
+}
+
+static void what_was_there_throughout_comes_once_however_others_write(void **state)
+{
+	(void)state;
+	walk();
+	for (enum review_order by = REVIEWS_NEWEST; by <= REVIEWS_STORED; by += 2) {
+		AUTO(buf_drop) struct buf cursor = BUF_INIT(1024);
+		struct review_filter filter = any;
+		int seen[100] = {0}, round = 0;
+		struct fault f = {0};
+
+		filter.order = by;
+		world_number("UPDATE reviews SET deleted_at_ms = NULL RETURNING 0");
+		world_number("DELETE FROM reviews WHERE id > 30 RETURNING 0");
+		do {
+			AUTO(json_drop) json_t *json = page_of(&filter, 5, &cursor, &f);
+
+			assert_non_null(json);
+			note_ids(json, seen);
+			if (round < 6)
+				write_between(round++);
+		} while (cursor.len);
+		for (int id = 1; id <= 30; id++) {
+			bool edited = id >= 5 && (id - 5) % 4 == 0 && id <= 25;
+			bool deleted = id >= 6 && (id - 6) % 4 == 0 && id <= 26;
+
+			assert_true(seen[id] <= 1);
+			/* By update an edited one moves to the front: it is news then. */
+			if (!deleted && (!edited || by == REVIEWS_STORED))
+				assert_int_equal(seen[id], 1);
+		}
+	}
+}
+
+/* ---- plans ---- */
+
+static int see_plan(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	(void)f;
+	buf_addf(arg, "%s\n", db_get_text(&cols[n_cols - 1]));
+	return 0;
+}
+
+struct planning {
+	struct review_filter filter;
+	bool many;
+	struct buf plan;
+};
+
+static int plan_body(struct db *db, void *arg, struct fault *f)
+{
+	struct planning *p = arg;
+	const struct review_mark after = {.us = 5, .id = 7};
+	struct review_finder x;
+	int planned;
+
+	review_find_init(&x, &p->filter);
+	planned = review_find_start(&x, db, f);
+	if (planned == 0 && p->many)
+		x.few_places = x.few_matches = false;
+	x.explain = true;
+	if (planned == 0)
+		planned = review_find(&x, db, &after, 51, see_plan, &p->plan, f);
+	review_find_done(&x);
+	return planned;
+}
+
+static void assert_by_index(const struct review_filter *filter, bool many)
+{
+	struct planning p = {.filter = *filter, .many = many, .plan = BUF_INIT(1 << 16)};
+	struct fault f = {0};
+
+	world.looking = true;
+	if (store_use(world.store, plan_body, &p, &f) < 0)
+		fail_msg("%s", f.text);
+	world.looking = false;
+	if (strstr(buf_text(&p.plan), "SCAN r\n") || strstr(buf_text(&p.plan), "SCAN p\n") ||
+		strstr(buf_text(&p.plan), "SCAN l\n"))
+		fail_msg("reads all there is:\n%s", buf_text(&p.plan));
+	if (many && filter->order != REVIEWS_STORED &&
+		strstr(buf_text(&p.plan), "TEMP B-TREE FOR ORDER"))
+		fail_msg("sorts all there is:\n%s", buf_text(&p.plan));
+	buf_drop(&p.plan);
+}
+
+static void no_filter_reads_or_sorts_all_reviews(void **state)
+{
+	struct review_filter filters[12];
+
+	(void)state;
+	if (database_server() != NULL)
+		skip(); /* its plans follow what is in the tables */
+	for (size_t i = 0; i < ARRAY_LEN(filters); i++)
+		filters[i] = any;
+	filters[1].ratings = REVIEW_STAR(1);
+	filters[2].ratings = REVIEW_STAR(1) | REVIEW_STAR(2);
+	filters[3].replied = 0;
+	filters[4].replied = 1;
+	filters[5].since_us = 3;
+	filters[6].until_us = 9;
+	filters[7].deleted = 1;
+	filters[8].branch_id = "harbour";
+	filters[9].account_id = "100000000000000000001";
+	filters[10].location_id = "l000-1";
+	filters[11].q = "gut kaff*";
+	walk();
+	for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
+		for (enum review_order by = REVIEWS_NEWEST; by <= REVIEWS_STORED; by++) {
+			filters[i].order = by;
+			assert_by_index(&filters[i], false);
+			assert_by_index(&filters[i], true);
+		}
+	}
+}
+
+/* ---- exports ---- */
+
+static void export(const struct review_filter *filter, enum review_format format, struct buf *ret)
+{
+	struct review_export *x;
+	struct fault f = {0};
+	bool end = false;
+
+	*ret = BUF_INIT(1 << 24);
+	if (reviews_export_open(world.rf, filter, format, &x, &f) < 0)
+		fail_msg("%s", f.text);
+	while (!end)
+		assert_int_equal(reviews_export_next(x, ret, &end, &f), 0);
+	reviews_export_close(x);
+}
+
+static size_t count_lines(const struct buf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->len; i++)
+		n += b->data[i] == '\n';
+	return n;
+}
+
+static void an_export_has_each_review_once_by_place_or_of_all(void **state)
+{
+	static const char *const branches[] = {"harbour"};
+	struct review_filter filter = any;
+	struct buf text;
+
+	(void)state;
+	world.reviews = 700;
+	world.settings.google_requests_per_minute = 60000;
+	walk();
+	const int64_t all = world_number("SELECT count(*) FROM reviews");
+	export(&filter, REVIEWS_AS_NDJSON, &text);
+	assert_int_equal(count_lines(&text), all);
+	buf_drop(&text);
+	filter.scope = (struct review_scope){branches, 1};
+	export(&filter, REVIEWS_AS_NDJSON, &text);
+	assert_int_equal(count_lines(&text), all);
+	buf_drop(&text);
+	filter.scope.n = 0;
+	export(&filter, REVIEWS_AS_CSV, &text);
+	assert_int_equal(count_lines(&text), 1);
+	buf_drop(&text);
+}
+
+static void csv_is_quoted_and_no_words_become_a_formula(void **state)
+{
+	struct review_filter filter = any;
+	struct buf text;
+
+	(void)state;
+	walk();
+	world_number("UPDATE reviews SET comment = '=HYPERLINK(\"x\",\"y\")', reviewer_name = 'A, "
+		     "\"B\"',"
+		     " reply_text = 'two' || char(10) || 'lines' WHERE id = 3 RETURNING 0");
+	filter.replied = 1;
+	export(&filter, REVIEWS_AS_CSV, &text);
+	assert_true(text_starts(buf_text(&text), "id,account_id,location_id,location_title,"));
+	assert_non_null(
+		strstr(buf_text(&text), ",\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\",\"A, \"\"B\"\"\","));
+	assert_non_null(strstr(buf_text(&text), ",\"two\nlines\","));
+	assert_string_equal(buf_text(&text) + text.len - 2, "\r\n");
+	buf_drop(&text);
 }
 
 static void a_bound_caller_sees_its_branches_only(void **state)
@@ -224,7 +487,7 @@ static void a_cursor_of_another_list_is_refused(void **state)
 	walk();
 	json = page_of(&any, 3, &cursor, &f);
 	json_drop(&json);
-	filter.oldest_first = true;
+	filter.order = REVIEWS_OLDEST;
 	assert_null(page_of(&filter, 3, &cursor, &f));
 	assert_int_equal(f.kind, FAULT_INPUT);
 	assert_string_equal(f.field, "cursor");
@@ -462,7 +725,12 @@ int main(void)
 		T(pages_hold_every_review_once_in_both_orders),
 		T(a_page_stays_where_it_was_when_rows_come),
 		T(filters_leave_what_they_say),
-		T(words_are_looked_for_as_they_are_written),
+		T(words_phrases_and_beginnings_are_found_whatever_the_accents),
+		T(no_input_is_a_mistake_of_the_engine),
+		T(what_was_there_throughout_comes_once_however_others_write),
+		T(no_filter_reads_or_sorts_all_reviews),
+		T(an_export_has_each_review_once_by_place_or_of_all),
+		T(csv_is_quoted_and_no_words_become_a_formula),
 		T(a_bound_caller_sees_its_branches_only),
 		T(many_locations_are_listed_like_few),
 		T(a_cursor_of_another_list_is_refused),
