@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "review_fetcher/query.h"
 #include "review_fetcher/replies.h"
 #include "review_fetcher/reviews.h"
 #include "store/store.h"

@@ -8,9 +8,6 @@
  * the engine does not choose by itself. A '+' before a column takes its index from the engine's
  * choice.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "review_fetcher/review_find.h"
 
 #define WORDS_MAX 8192

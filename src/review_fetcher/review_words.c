@@ -3,9 +3,9 @@
  * The search of both engines is given quoted words and signs of our own only. Words are cut at all
  * ASCII that is neither letter nor digit; what is a letter beyond ASCII the engines know.
  */
-#include <string.h>
-
 #include "review_fetcher/review_find.h"
+
+#include <string.h>
 
 struct scan {
 	enum db_engine engine;

@@ -152,6 +152,14 @@ const ACTS = {
 		const id = await someAccount(it);
 		return it.ask('DELETE', `/api/v1/accounts/${id}/notifications`);
 	}],
+	'PUT /api/v1/reviews/{id}/reply': ['reply.put', async (it) => {
+		const { reviews } = (await it.ask('GET', '/api/v1/reviews?limit=1')).json;
+		return it.ask('PUT', `/api/v1/reviews/${reviews[0].id}/reply`, { comment: 'Thank you' });
+	}],
+	'DELETE /api/v1/reviews/{id}/reply': ['reply.removed', async (it) => {
+		const { reviews } = (await it.ask('GET', '/api/v1/reviews?limit=1')).json;
+		return it.ask('DELETE', `/api/v1/reviews/${reviews[0].id}/reply`);
+	}],
 	'POST /api/v1/stream-session': null, // memory of a minute; the job that it starts is audited when it starts
 };
 
