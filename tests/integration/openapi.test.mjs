@@ -185,6 +185,9 @@ describe('each answer is as described', () => {
 		await ended((await hit('POST /api/v1/review-fetch', { json: { branch_id: 'harbour', mode: 'full' }, status: 202 })).json.job_id);
 		const { json: whole } = await hit('GET /api/v1/reviews/{id}', { path: { id: list.reviews[0].id }, status: 200 });
 		assert.deepEqual(whole.history.map((change) => change.kind), ['new', 'edited']);
+		const answered = { path: { id: list.reviews[1].id }, status: 200 };
+		await hit('PUT /api/v1/reviews/{id}/reply', { ...answered, json: { comment: 'Thank you' } });
+		await hit('DELETE /api/v1/reviews/{id}/reply', answered);
 		const session = await hit('POST /api/v1/stream-session', { json: { branch_id: 'harbour' }, status: 201 });
 		await hit('GET /api/v1/stream/nested', { query: { session_id: session.json.session_id, max_wait_sec: 5 }, status: 200 });
 		await hit('GET /api/v1/stream/nested', { status: 400 });
