@@ -62,7 +62,7 @@ export const Section = ({ title, aside, children, id }: { title: string; aside?:
 	<section class="card" id={id}><header><h2>{title}</h2>{aside && <div class="aside">{aside}</div>}</header>{children}</section>
 );
 export const Field = ({ label, hint, children }: { label: string; hint?: ComponentChildren; children: ComponentChildren }) => (
-	<label class="field"><span>{label}</span>{children}{hint && <small>{hint}</small>}</label>
+	<div class="field"><label><span>{label}</span>{children}</label>{hint && <small>{hint}</small>}</div>
 );
 
 export function Copy({ text, label = 'Copy' }: { text: string; label?: string }) {
