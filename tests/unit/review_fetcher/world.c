@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
 
+#include "../database.h"
+
 #include "shop.h"
 
 #include <stdio.h>
@@ -548,7 +550,7 @@ int world_up(void **state)
 		.wall_ms = 1767225600000,
 		.mono_ms = 1000,
 	};
-	snprintf(world.folder, sizeof(world.folder), "/tmp/rf-walk-XXXXXX");
+	snprintf(world.folder, sizeof(world.folder), "%s/rf-walk-XXXXXX", database_home());
 	assert_non_null(mkdtemp(world.folder));
 	snprintf(world.database, sizeof(world.database), "sqlite:%s/test.db", world.folder);
 	if (postgres) /* one database, emptied for each test */

@@ -101,7 +101,7 @@ int rig_up(void **state)
 	log_lines = BUF_INIT(1 << 24);
 	log_use(keep_line);
 	log_set_level(LOG_DEBUG);
-	snprintf(r->folder, sizeof(r->folder), "/tmp/rf-tm-XXXXXX");
+	snprintf(r->folder, sizeof(r->folder), "%s/rf-tm-XXXXXX", database_home());
 	assert_non_null(mkdtemp(r->folder));
 	snprintf(r->database, sizeof(r->database), "%s/test.db", r->folder);
 	database_make(r->folder, r->url, sizeof(r->url));
