@@ -227,6 +227,13 @@ describe('each answer is as described', () => {
 	test('the_service_itself_and_its_pages', async () => {
 		for (const name of ['/api/v1/health', '/api/v1/ready', '/metrics', '/api/v1/metrics', '/openapi.json', '/', '/console', '/demo', '/reviews-viewer'])
 			await hit(`GET ${name}`, { status: 200 });
+		const packed = { headers: { ...HTML, 'accept-encoding': 'gzip, br' }, key: null };
+		const docs = await hit('GET /docs', { ...packed, status: 200 });
+		assert.match(docs.headers['content-security-policy'], /script-src 'self'; style-src 'self';/);
+		for (const name of ['viewer.js', 'viewer.css', 'page.js'])
+			assert.equal((await hit('GET /docs/{name}', { ...packed, path: { name }, status: 200 })).headers['content-encoding'], 'gzip');
+		await hit('GET /docs/{name}', { ...packed, path: { name: 'page.html' }, status: 404 });
+		await hit('GET /docs', { headers: HTML, key: null, status: 406 });
 		for (const name of ['/', '/console', '/demo', '/reviews-viewer'])
 			await hit(`GET ${name}`, { headers: HTML, key: null, status: 303 });
 		await hit('GET /sign-in', { headers: HTML, key: null, status: 200 });
@@ -290,7 +297,7 @@ test('the_examples_run', async () => {
 		if (!has || name.startsWith('GET /api/v1/stream') || name.includes('notifications') || name.includes('{id}/report'))
 			continue;
 		n++;
-		const answer = await hit(name, { path: { ...known(), ...path }, query, json, headers: { accept: 'application/json' } });
+		const answer = await hit(name, { path: { ...known(), ...path }, query, json, headers: { accept: 'application/json', 'accept-encoding': 'gzip' } });
 		// The one token of an example cannot be good anywhere.
 		assert.ok(answer.status < 400 || (name === 'POST /token-management/import' && answer.status === 409), `${name} ${answer.status} ${answer.text}`);
 	}

@@ -78,13 +78,13 @@ static void check_key(void *arg, const struct route *r)
 		if (*at != '{' && *at != '}')
 			path[n++] = *at;
 	path[n] = '\0';
-	const bool is_exempt = strcmp(path, "/api/v1/health") == 0 ||
-			       strcmp(path, "/api/v1/ready") == 0 || strcmp(path, "/docs") == 0 ||
-			       strcmp(path, "/openapi.json") == 0 ||
-			       strcmp(path, "/sign-in") == 0 ||
-			       strncmp(path, "/token-management/auth/callback", 31) == 0 ||
-			       strcmp(path, "/token-management/events/google") == 0 ||
-			       strcmp(path, "/api/v1/notifications/google") == 0;
+	const bool is_exempt =
+		strcmp(path, "/api/v1/health") == 0 || strcmp(path, "/api/v1/ready") == 0 ||
+		strncmp(path, "/docs", 5) == 0 || strcmp(path, "/openapi.json") == 0 ||
+		strcmp(path, "/sign-in") == 0 ||
+		strncmp(path, "/token-management/auth/callback", 31) == 0 ||
+		strcmp(path, "/token-management/events/google") == 0 ||
+		strcmp(path, "/api/v1/notifications/google") == 0;
 	assert_int_equal(is_exempt, r->scope == 0);
 	if (is_exempt || (r->scope & ROUTE_OR_LOOPBACK))
 		return;
