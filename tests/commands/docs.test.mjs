@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every ```sh block of README.md and docs/ is run, page by page, in order and in one shell's variables, against a service
+// and a simulator of the page's own. A block that cannot be run says why, in a comment before it; those are listed here.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { DEADLINE_MS, makeFolder, SERVICE_BIN, startService, startSimulator } from '../integration/lib/service.mjs';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const APP = 'demo-app.apps.googleusercontent.com';
+const PAGES = ['README.md', ...fs.readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+
+// { language, text, line, marks } of a page; marks are the comments since the block before.
+function blocksOf(page) {
+	const blocks = [];
+	let open, marks = [];
+	fs.readFileSync(path.join(root, page), 'utf8').split('\n').forEach((line, n) => {
+		const mark = /^<!-- (.+) -->$/.exec(line);
+		const fence = /^```(\w*)$/.exec(line);
+		if (fence && open) {
+			blocks.push({ ...open, text: open.lines.join('\n') });
+			[open, marks] = [undefined, []];
+		} else if (fence) {
+			open = { language: fence[1], line: n + 1, marks, lines: [] };
+		} else if (open) {
+			open.lines.push(line);
+		} else if (mark) {
+			marks.push(mark[1]);
+		}
+	});
+	assert.equal(open, undefined, `a block of ${page} does not end`);
+	return blocks;
+}
+
+const reason = (block) => block.marks.find((mark) => mark.startsWith('not run: '));
+
+class Reader {
+	constructor(page, google, service) {
+		Object.assign(this, { page, google, service });
+		this.folder = makeFolder('docs');
+		fs.symlinkSync(SERVICE_BIN, path.join(this.folder, 'review-fetcher'));
+	}
+
+	// What a person does between two blocks.
+	async act(mark) {
+		const [what, ...words] = mark.slice('test: '.length).split(' ');
+		if (what === 'connect') {
+			const { clients } = (await this.service.get(`/token-management/clients?q=${words[0]}`, { key: this.key })).json;
+			// The page's redirect URI is that of a service on its usual port.
+			const redirect_uri = `${this.service.url}/token-management/auth/callback`;
+			await this.service.request('PATCH', `/token-management/clients/${clients[0].client_id}`, { json: { redirect_uri }, key: this.key });
+			await this.service.reconnect({ key: this.key, id: clients[0].client_id });
+		} else if (what === 'mint') {
+			const { tokens } = await this.google.control('POST', '/tokens', { op: 'mint', client_id: APP, count: 2 });
+			const lines = tokens.map(({ refresh_token }, n) => JSON.stringify({ client_id: APP, client_secret: 'demo-app-secret',
+				redirect_uri: 'http://localhost:8084/token-management/auth/callback', branch_id: `minted-${n}`, workspace_email: `m${n}@example.com`,
+				workspace_name: 'Minted', refresh_token }));
+			words.forEach((name, n) => fs.writeFileSync(path.join(this.folder, name), `${lines[n]}\n`));
+		} else {
+			assert.equal(what, 'problems');
+		}
+	}
+
+	run(block) {
+		const script = `set -euo pipefail\n[ ! -f .state ] || . ./.state\n${block.text.replaceAll('http://localhost:8084', this.service.url)}\n` +
+			'for name in api auth json id job; do [ -z "${!name:-}" ] || declare -p "$name"; done >.state\n';
+		const it = spawnSync('bash', ['-c', script], { cwd: this.folder, encoding: 'utf8', timeout: DEADLINE_MS * 2,
+			env: { ...this.service.env, PATH: `${this.folder}:${process.env.PATH}`, KEY: this.key, URL: this.service.url } });
+		const said = `${this.page}:${block.line}\n${it.stdout}${it.stderr}`;
+		assert.equal(it.status, 0, said);
+		assert.equal(/"type":"about:blank"/.test(it.stdout), block.marks.includes('test: problems'), said);
+	}
+}
+
+for (const page of PAGES) {
+	const blocks = blocksOf(page);
+	const shell = blocks.filter((block) => block.language === 'sh' && !reason(block));
+	test(`the_blocks_of_${page.replace(/\W/g, '_')}_name_their_language`, () => {
+		assert.deepEqual(blocks.filter((block) => !['sh', 'json', 'yaml', 'mermaid'].includes(block.language)).map((block) => block.line), []);
+	});
+	if (shell.length === 0)
+		continue;
+	test(`the_commands_of_${page.replace(/\W/g, '_')}_run`, { timeout: 180000 }, async (t) => {
+		const google = await startSimulator({ t, args: ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'] });
+		const service = await startService({ t, simulator: google, env: { GOOGLE_REQUESTS_PER_MINUTE: 600000 } });
+		const reader = new Reader(page, google, service);
+		reader.key = await service.key('admin');
+		// What the page builds on: ./run's branch, or what the page before has done.
+		await service.connect({ key: reader.key, branch_id: page === 'docs/api-guide.md' ? 'harbour' : 'demo' });
+		for (const block of shell) {
+			for (const mark of block.marks.filter((one) => one.startsWith('test: ')))
+				await reader.act(mark);
+			reader.run(block);
+		}
+	});
+}
+
+test('what_is_not_run_is_known_with_its_reason', () => {
+	const found = PAGES.flatMap((page) => blocksOf(page).filter(reason).map((block) => `${page}: ${reason(block).slice('not run: '.length)}`));
+	assert.deepEqual(found, [
+		'README.md: tests/commands/run.test.mjs runs it',
+		'README.md: it is what runs this',
+		'docs/connect-google.md: asks the real Google',
+		'docs/getting-started.md: tests/commands/run.test.mjs runs it',
+		'docs/getting-started.md: the test has a key of its own',
+		'docs/import.md: needs a PostgreSQL; tests/integration/house_move.test.mjs has one',
+		'docs/migrate.md: needs a database of the original; tests/integration/takeover.test.mjs has one',
+	]);
+});
+
+test('every_link_of_the_documentation_leads_somewhere', () => {
+	for (const page of PAGES)
+		for (const [, target] of fs.readFileSync(path.join(root, page), 'utf8').matchAll(/\]\(([^)#\s]+)[^)]*\)/g))
+			if (!/^https?:/.test(target))
+				assert.ok(fs.existsSync(path.join(root, path.dirname(page), target)), `${page}: ${target}`);
+});
+
+test('readme_leads_to_every_page', () => {
+	const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
+	assert.deepEqual(PAGES.filter((page) => page !== 'README.md' && !readme.includes(`(${page})`)), []);
+});
