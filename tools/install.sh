@@ -16,7 +16,7 @@ put_in_place() {
 begin build-release
 mapfile -t packages < <(build_packages)
 ensure "build tools (about a minute)" "${packages[@]}"
-build build-release "building" "--buildtype=release -Db_lto=true -Dtests=false -Dstrip=true" src/review-fetcher
+build build-release "building" "--buildtype=release -Db_lto=true -Dtests=false -Dstrip=true" src/review-fetcher src/review-fetcher.1 src/review-fetcher-settings.5
 step install "putting it below $to" put_in_place || {
 	show_log install
 	die "it could not be put below $to."

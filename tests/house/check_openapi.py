@@ -14,7 +14,7 @@ READS = re.compile(r'\b(request_query\w*|request_header|request_field_\w+|reques
                    r'refuse_fixed|form_field)\(([^;{}]*?)"([A-Za-z][\w-]*)"', re.S)
 # Read by the service itself for every route, or of what is not the request's.
 COMMON = {'Accept', 'Content-Type', 'If-None-Match', 'User-Agent', 'Accept-Encoding', 'Authorization', 'Origin', 'Cookie'}
-SHARED = ('scope.c', 'revoking.c', 'request.c', 'path.c')
+SHARED = ('client_list.c', 'scope.c', 'revoking.c', 'request.c', 'path.c')
 # Read by the modules behind; checked against the running service.
 BODY_ELSEWHERE = {'POST /token-management/import', 'POST /api/v1/notifications/google'}
 
