@@ -567,6 +567,8 @@ static void a_client_that_leaves_while_it_waits_harms_nobody(void **state)
 
 static void clients_are_registered_read_listed_and_deleted(void **state)
 {
+	char next[256];
+
 	(void)state;
 	ask("POST", "/token-management/clients", "rf_all",
 		"{\"client_id\":\"a\",\"client_secret\":\"b\",\"redirect_uri\":\"http://localhost/"
@@ -578,14 +580,17 @@ static void clients_are_registered_read_listed_and_deleted(void **state)
 		"\"client_id\":1,\"client_oauth_id\":\"app.example\",\"branch_id\":1,"
 		"\"branch_identifier\":\"mine\",\"email\":\"owner@example.com\""));
 	ask("GET", "/token-management/clients?limit=2", "rf_all", NULL);
-	assert_non_null(strstr(text(), "\"next_cursor\":\"Mg\""));
-	ask("GET", "/token-management/clients?limit=2&cursor=Mg", "rf_all", NULL);
+	snprintf(next, sizeof(next), "/token-management/clients?limit=2&cursor=%.*s",
+		(int)strcspn(strstr(text(), "\"next_cursor\":\"") + 15, "\""),
+		strstr(text(), "\"next_cursor\":\"") + 15);
+	ask("GET", next, "rf_all", NULL);
 	assert_non_null(strstr(text(), "\"slow\""));
 	assert_null(strstr(text(), "\"mine\""));
 	assert_non_null(strstr(text(), "\"next_cursor\":null"));
-	ask("GET", "/token-management/clients?limit=0&cursor=!&status=odd", "rf_all", NULL);
+	ask("GET", "/token-management/clients?cursor=!", "rf_all", NULL);
+	assert_problem(422, "[\"query\",\"cursor\"]");
+	ask("GET", "/token-management/clients?limit=0&status=odd", "rf_all", NULL);
 	assert_problem(422, "[\"query\",\"limit\"]");
-	assert_non_null(strstr(text(), "[\"query\",\"cursor\"]"));
 	assert_non_null(strstr(text(), "[\"query\",\"status\"]"));
 	ask("GET", "/token-management/clients/99", "rf_all", NULL);
 	assert_problem(404, "Client not found or inactive");
