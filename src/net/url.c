@@ -162,23 +162,33 @@ static const char *parsed_flaw(const char *url, bool is_https)
 	return NULL;
 }
 
+/* How long the scheme is, with what follows it; 0: it is neither of the two. */
+static size_t http_len(const char *url)
+{
+	static const char *const schemes[] = {"https://", "http://"};
+
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+		if (strncasecmp(url, schemes[i], strlen(schemes[i])) == 0)
+			return strlen(schemes[i]);
+	return 0;
+}
+
 int net_url_check(const char *url, enum net_url_policy policy, const char *field, struct fault *f)
 {
 	const char *authority, *flaw;
-	size_t authority_len;
-	bool is_https;
+	size_t scheme_len, authority_len;
 
 	if (strnlen(url, LIMIT_URL_BYTES + 1) > LIMIT_URL_BYTES)
 		return fault_input(f, field, "is longer than %d bytes", LIMIT_URL_BYTES);
-	is_https = strncasecmp(url, "https://", 8) == 0;
-	if (!is_https && strncasecmp(url, "http://", 7) != 0)
+	scheme_len = http_len(url);
+	if (scheme_len == 0)
 		return fault_input(f, field, "must be an address that starts with https://");
-	authority = url + (is_https ? 8 : 7);
+	authority = url + scheme_len;
 	authority_len = strcspn(authority, "/?#\\");
 	flaw = raw_flaw(url, authority, authority_len);
 	if (!flaw && policy == NET_URL_REDIRECT)
 		flaw = redirect_flaw(authority + authority_len);
 	if (!flaw)
-		flaw = parsed_flaw(url, is_https);
+		flaw = parsed_flaw(url, scheme_len == strlen("https://"));
 	return flaw ? fault_input(f, field, "%s", flaw) : 0;
 }

@@ -467,7 +467,7 @@ static void a_token_is_handed_out_with_its_fields(void **state)
 
 static void answers_on_one_connection_do_not_mix(void **state)
 {
-	static const char *const branches[] = {
+	static const char branches[][16] = {
 		"mine", "mine", "yours", "nobody", "mine", "mine?min_ttl=7", "yours", "mine"};
 	const int fd = http_open(&site);
 	char out[256];

@@ -9,7 +9,7 @@
 #define ALL_REVIEWS "SELECT count(*) FROM reviews"
 #define TWICE                                                                                 \
 	"SELECT count(*) FROM (SELECT 1 FROM reviews GROUP BY location_id, review_id HAVING " \
-	"count(*) > 1)"
+	"count(*) > 1) AS pairs"
 
 /* What the world says there is: the second location of each account has one more. */
 static int64_t truth(void)

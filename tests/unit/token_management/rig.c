@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/db.h"
 #include "token_management/grant.h"
 #include "../database.h"
 
@@ -52,6 +53,9 @@ bool log_holds(const char *text)
 }
 
 /* ---- up and down ---- */
+
+static bool is_postgres(const struct rig *r);
+static void add_functions(struct rig *r);
 
 static void make_settings(struct rig *r)
 {
@@ -110,6 +114,8 @@ int rig_up(void **state)
 	options.url = r->url;
 	CHECK(store_open(&options, &r->store, &f), &f);
 	CHECK(store_migrate_up(r->store, &(int){0}, &f), &f);
+	if (is_postgres(r))
+		add_functions(r);
 	CHECK(vault_open(r->key_file, &r->vault, &f), &f);
 	r->pool = pool_new("test", 4);
 	r->tm = start(r, r->pool);
@@ -262,8 +268,60 @@ static int see_row(void *arg, const struct db_value *c, size_t n_cols, struct fa
 static int ask_body(struct db *db, void *arg, struct fault *f)
 {
 	struct asking *x = arg;
+	char *sql;
+	int outcome;
 
-	return db_read(db, x->sql, see_row, x, f);
+	if (migrate_text(db->ops, x->sql, &sql, f) < 0)
+		return -1;
+	outcome = db_read(db, sql, see_row, x, f);
+	mem_free(sql);
+	return outcome;
+}
+
+static bool is_postgres(const struct rig *r)
+{
+	return store_ops(r->store)->engine == DB_POSTGRES;
+}
+
+/* What PostgreSQL calls otherwise. */
+static void add_functions(struct rig *r)
+{
+	rig_run(r, "CREATE FUNCTION instr(TEXT, TEXT) RETURNS INT LANGUAGE sql IMMUTABLE AS"
+		   " 'SELECT strpos($1, $2)'");
+	rig_run(r, "CREATE FUNCTION instr(BYTEA, TEXT) RETURNS INT LANGUAGE sql IMMUTABLE AS"
+		   " 'SELECT position(convert_to($2, ''UTF8'') IN $1)'");
+	rig_run(r, "CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS"
+		   " 'BEGIN RAISE EXCEPTION ''injected''; END'");
+}
+
+void rig_break(struct rig *r, const char *verb, const char *table, const char *when)
+{
+	char sql[320];
+
+	snprintf(sql, sizeof(sql), "CREATE TRIGGER broken BEFORE %s ON %s FOR EACH ROW %s%s%s %s",
+		verb, table, when != NULL ? "WHEN (" : "", when != NULL ? when : "",
+		when != NULL ? ")" : "",
+		is_postgres(r) ? "EXECUTE FUNCTION fail()"
+			       : "BEGIN SELECT RAISE(ABORT, 'injected'); END");
+	rig_run(r, sql);
+}
+
+void rig_mend(struct rig *r, const char *table)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "DROP TRIGGER broken%s%s", is_postgres(r) ? " ON " : "",
+		is_postgres(r) ? table : "");
+	rig_run(r, sql);
+}
+
+int64_t rig_changes(struct rig *r, const char *refs, bool distinct)
+{
+	char sql[320];
+
+	snprintf(sql, sizeof(sql), "SELECT count(%s ref) FROM %s WHERE ref IN (%s)",
+		distinct ? "DISTINCT" : "", is_postgres(r) ? "changes_pending" : "changes", refs);
+	return rig_number(r, sql);
 }
 
 void rig_run(struct rig *r, const char *sql)

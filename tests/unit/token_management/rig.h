@@ -42,7 +42,16 @@ int64_t rig_register(struct rig *r, const char *branch);
 int64_t rig_connected(struct rig *r, const char *branch, const char *access, const char *refresh,
 	int64_t life_ms, int64_t lifetime_ms);
 
+/* SQL that both engines take; {bytes} is the type of bytes, and instr() is there on both. */
 void rig_run(struct rig *r, const char *sql);
+/*
+ * From here on "INSERT", "UPDATE" or "UPDATE OF column" of a row of the table fails, of one for
+ * which `when` holds (about OLD and NEW; NULL: of any). rig_mend ends it.
+ */
+void rig_break(struct rig *r, const char *verb, const char *table, const char *when);
+void rig_mend(struct rig *r, const char *table);
+/* Of how many rows with one of these refs ("'a', 'b'") it was noted that they changed. */
+int64_t rig_changes(struct rig *r, const char *refs, bool distinct);
 int64_t rig_number(struct rig *r, const char *sql);
 /* First column of the first row as text; owned; "" for none or NULL. */
 char *rig_text(struct rig *r, const char *sql);

@@ -63,7 +63,7 @@ static void only_what_is_given_changes(void **state)
 	assert_int_equal(rig_number(r, "SELECT count(*) FROM audit WHERE action = 'client.changed'"
 				       " AND branch_id = 'b' AND remote = '127.0.0.1'"),
 		1);
-	assert_int_equal(rig_number(r, "SELECT count(*) FROM changes WHERE ref = 'b'"), 2);
+	assert_int_equal(rig_changes(r, "'b'", false), 2);
 }
 
 static void each_bad_field_of_a_change_is_named(void **state)

@@ -329,7 +329,7 @@ static void a_secret_that_cannot_be_unsealed_is_our_fault_and_asks_nobody(void *
 	struct call c = {0};
 
 	rig_connected(r, "b", "old", "first", -1, HOUR);
-	rig_run(r, "UPDATE clients SET client_secret = x'0102030405'");
+	rig_run(r, "UPDATE clients SET client_secret = CAST('12345' AS {bytes})");
 	call_now(r->tm, &c, "b");
 	assert_int_equal(c.outcome, TOKEN_UNAVAILABLE);
 	assert_int_equal(provider_count(), 0);
@@ -386,9 +386,10 @@ static void a_connection_made_anew_while_its_old_row_is_judged_lives(void **stat
 
 /* ---- the database fails ---- */
 
-#define BREAK_STORE                                                     \
-	"CREATE TRIGGER broken BEFORE UPDATE OF access_token ON tokens" \
-	" BEGIN SELECT RAISE(ABORT, 'injected'); END"
+static void break_store(struct rig *r)
+{
+	rig_break(r, "UPDATE OF access_token", "tokens", NULL);
+}
 
 static void nothing_is_served_before_it_is_durable(void **state)
 {
@@ -397,7 +398,7 @@ static void nothing_is_served_before_it_is_durable(void **state)
 	int64_t row = rig_connected(r, "b", "old", "first", -1, HOUR);
 
 	call_obtain(r->tm, &c, "b", 0, false);
-	rig_run(r, BREAK_STORE);
+	break_store(r);
 	provider_answers(provider_wait(), 200, ROTATED);
 	calls_wait(1);
 	assert_int_equal(c.outcome, TOKEN_UNAVAILABLE);
@@ -409,7 +410,7 @@ static void nothing_is_served_before_it_is_durable(void **state)
 		assert_int_equal(late.outcome, TOKEN_UNAVAILABLE);
 	}
 	assert_text(rig_unsealed(r, row, "refresh_token"), "first");
-	rig_run(r, "DROP TRIGGER broken");
+	rig_mend(r, "tokens");
 	calls_forget();
 	call_obtain(r->tm, &late, "b", 0, false);
 	timer_wait_and_fire();
@@ -426,12 +427,12 @@ static void a_living_token_is_served_while_the_new_one_cannot_be_stored(void **s
 
 	rig_connected(r, "b", "old", "first", 100000, HOUR);
 	call_obtain(r->tm, &c, "b", 0, false);
-	rig_run(r, BREAK_STORE);
+	break_store(r);
 	provider_answers(provider_wait(), 200, ROTATED);
 	calls_wait(1);
 	assert_string_equal(c.access, "old");
 	assert_true(c.degraded);
-	rig_run(r, "DROP TRIGGER broken");
+	rig_mend(r, "tokens");
 	timer_wait_and_fire();
 	rig_wait_idle(r->tm);
 	assert_true(call_read(r->tm, &c, "b", 0));
@@ -446,14 +447,14 @@ static void storing_is_given_up_after_ten_minutes(void **state)
 
 	rig_connected(r, "b", "old", "first", -1, HOUR);
 	call_obtain(r->tm, &c, "b", 0, false);
-	rig_run(r, BREAK_STORE);
+	break_store(r);
 	provider_answers(provider_wait(), 200, ROTATED);
 	while (spent <= 600000)
 		spent += timer_wait_and_fire();
 	rig_wait_idle(r->tm);
 	assert_int_equal(log_count("grant.store_failed"), 1);
 	assert_int_equal(log_count("grant.store_given_up"), 1);
-	rig_run(r, "DROP TRIGGER broken");
+	rig_mend(r, "tokens");
 }
 
 static void a_database_that_cannot_be_read_is_no_reason_to_ask_the_provider(void **state)
@@ -707,7 +708,7 @@ static void a_stop_wakes_who_waits_for_a_lease_or_the_database(void **state)
 	call_obtain(r->tm, &c, "held", 0, false);
 	timer_wait_and_fire();
 	call_obtain(r->tm, &d, "broken", 0, false);
-	rig_run(r, BREAK_STORE);
+	break_store(r);
 	provider_answers(provider_wait(), 200, ROTATED);
 	calls_wait(1);
 	token_management_stop(r->tm, 0);
@@ -715,7 +716,7 @@ static void a_stop_wakes_who_waits_for_a_lease_or_the_database(void **state)
 	rig_wait_idle(r->tm);
 	assert_int_equal(c.outcome, TOKEN_UNAVAILABLE);
 	assert_int_equal(log_count("grant.store_given_up"), 1);
-	rig_run(r, "DROP TRIGGER broken");
+	rig_mend(r, "tokens");
 }
 
 /* ---- secrets ---- */

@@ -389,12 +389,11 @@ static void a_full_disk_ends_it_and_it_can_go_on(void **state)
 
 	fill(r);
 	before = values_load(r);
-	rig_run(r, "CREATE TRIGGER no_room BEFORE UPDATE ON tokens BEGIN"
-		   " SELECT RAISE(ABORT, 'no room'); END");
+	rig_break(r, "UPDATE", "tokens", NULL);
 	assert_int_equal(run_command(r, secrets_rotate, &first, &f), -1);
 	assert_int_equal(f.kind, FAULT_STORE);
 	assert_int_equal(assert_same(before, first.key), first.n_resealed);
-	rig_run(r, "DROP TRIGGER no_room");
+	rig_mend(r, "tokens");
 	rotate(r, &second);
 	assert_int_equal(second.key, first.key);
 	assert_int_equal(assert_same(before, second.key), before->n);
@@ -570,8 +569,7 @@ static void tokens_kept_in_memory_over_a_rotation_are_stored_under_the_new_key(v
 	struct fault f = {0};
 
 	rig_connected(r, "b", "old", "first", -1000, HOUR);
-	rig_run(r, "CREATE TRIGGER no_room BEFORE UPDATE OF last_refreshed_at_ms ON tokens BEGIN"
-		   " SELECT RAISE(ABORT, 'no room'); END");
+	rig_break(r, "UPDATE OF last_refreshed_at_ms", "tokens", NULL);
 	call_obtain(r->tm, &c, "b", 0, false);
 	provider_answers(provider_wait(), 200, ROTATED);
 	calls_wait(1);
@@ -579,7 +577,7 @@ static void tokens_kept_in_memory_over_a_rotation_are_stored_under_the_new_key(v
 	rotate(r, &x);
 	assert_int_equal(run_command(r, secrets_forget, &forgetting, &f), ROTATION_DONE);
 	assert_int_equal(forgetting.n_forgotten, 1);
-	rig_run(r, "DROP TRIGGER no_room");
+	rig_mend(r, "tokens");
 	timer_wait_and_fire();
 	rig_wait_idle(r->tm);
 	after = values_load(r);
