@@ -100,10 +100,10 @@ static void a_page_stays_where_it_was_when_rows_come(void **state)
 	last = json_int(json_array_get(json_member(json, "reviews"), 9), "id", -1);
 	assert_int_equal(json_int(json, "total_reviews", -1), 30);
 	json_drop(&json);
-	world_number(
-		"INSERT INTO reviews (location_id, review_id, account_id, raw, content_hash,"
-		" created_at_ms, updated_at_ms, last_seen_ms, review_updated_us) VALUES"
-		" ('l000-0', 'late', '1', '{}', x'00', 1, 1, 1, 9000000000000000) RETURNING 0");
+	world_number("INSERT INTO reviews (location_id, review_id, account_id, raw, content_hash,"
+		     " created_at_ms, updated_at_ms, last_seen_ms, review_updated_us) VALUES"
+		     " ('l000-0', 'late', '1', '{}', (SELECT content_hash FROM reviews LIMIT 1), "
+		     "1, 1, 1, 9000000000000000) RETURNING 0");
 	json = page_of(&any, 10, &cursor, &f);
 	assert_int_equal(
 		json_int(json_array_get(json_member(json, "reviews"), 0), "id", -1), last - 1);

@@ -2,7 +2,6 @@
 #include "world.h"
 
 #include "../database.h"
-
 #include "shop.h"
 
 #include <stdio.h>
@@ -538,9 +537,7 @@ static void no_log(const char *line, size_t len)
 int world_up(void **state)
 {
 	struct store_options options = {.url = world.database, .connections = 2};
-	const char *postgres = getenv("WORLD_POSTGRES_URL");
 	struct fault f = {0};
-	int applied;
 
 	(void)state;
 	hash_init();
@@ -568,13 +565,10 @@ int world_up(void **state)
 	};
 	snprintf(world.folder, sizeof(world.folder), "%s/rf-walk-XXXXXX", database_home());
 	assert_non_null(mkdtemp(world.folder));
-	snprintf(world.database, sizeof(world.database), "sqlite:%s/test.db", world.folder);
-	if (postgres) /* one database, emptied for each test */
-		snprintf(world.database, sizeof(world.database), "%s", postgres);
-	if (store_open(&options, &world.store, &f) < 0 ||
-		(postgres && store_migrate_down(world.store, 0, &applied, &f) < 0) ||
-		store_migrate_up(world.store, &applied, &f) < 0)
+	database_make(world.folder, world.database, sizeof(world.database));
+	if (store_open(&options, &world.store, &f) < 0)
 		fail_msg("%s", f.text);
+	database_prepare(world.store);
 	world_begin();
 	return 0;
 }

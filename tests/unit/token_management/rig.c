@@ -54,7 +54,6 @@ bool log_holds(const char *text)
 
 /* ---- up and down ---- */
 
-static bool is_postgres(const struct rig *r);
 static void add_functions(struct rig *r);
 
 static void make_settings(struct rig *r)
@@ -113,8 +112,8 @@ int rig_up(void **state)
 	make_settings(r);
 	options.url = r->url;
 	CHECK(store_open(&options, &r->store, &f), &f);
-	CHECK(store_migrate_up(r->store, &(int){0}, &f), &f);
-	if (is_postgres(r))
+	database_prepare(r->store);
+	if (rig_is_postgres(r))
 		add_functions(r);
 	CHECK(vault_open(r->key_file, &r->vault, &f), &f);
 	r->pool = pool_new("test", 4);
@@ -144,7 +143,6 @@ int rig_down(void **state)
 	pool_stop(r->pool);
 	vault_close(r->vault);
 	store_close(r->store);
-	database_drop(r->folder);
 	secret_drop(&r->settings.google_client_secret);
 	remove_folder(r->folder);
 	log_use(NULL);
@@ -278,7 +276,7 @@ static int ask_body(struct db *db, void *arg, struct fault *f)
 	return outcome;
 }
 
-static bool is_postgres(const struct rig *r)
+bool rig_is_postgres(const struct rig *r)
 {
 	return store_ops(r->store)->engine == DB_POSTGRES;
 }
@@ -286,11 +284,13 @@ static bool is_postgres(const struct rig *r)
 /* What PostgreSQL calls otherwise. */
 static void add_functions(struct rig *r)
 {
-	rig_run(r, "CREATE FUNCTION instr(TEXT, TEXT) RETURNS INT LANGUAGE sql IMMUTABLE AS"
-		   " 'SELECT strpos($1, $2)'");
-	rig_run(r, "CREATE FUNCTION instr(BYTEA, TEXT) RETURNS INT LANGUAGE sql IMMUTABLE AS"
+	rig_run(r,
+		"CREATE OR REPLACE FUNCTION instr(TEXT, TEXT) RETURNS INT LANGUAGE sql IMMUTABLE AS"
+		" 'SELECT strpos($1, $2)'");
+	rig_run(r, "CREATE OR REPLACE FUNCTION instr(BYTEA, TEXT) RETURNS INT LANGUAGE sql "
+		   "IMMUTABLE AS"
 		   " 'SELECT position(convert_to($2, ''UTF8'') IN $1)'");
-	rig_run(r, "CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS"
+	rig_run(r, "CREATE OR REPLACE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS"
 		   " 'BEGIN RAISE EXCEPTION ''injected''; END'");
 }
 
@@ -301,8 +301,8 @@ void rig_break(struct rig *r, const char *verb, const char *table, const char *w
 	snprintf(sql, sizeof(sql), "CREATE TRIGGER broken BEFORE %s ON %s FOR EACH ROW %s%s%s %s",
 		verb, table, when != NULL ? "WHEN (" : "", when != NULL ? when : "",
 		when != NULL ? ")" : "",
-		is_postgres(r) ? "EXECUTE FUNCTION fail()"
-			       : "BEGIN SELECT RAISE(ABORT, 'injected'); END");
+		rig_is_postgres(r) ? "EXECUTE FUNCTION fail()"
+				   : "BEGIN SELECT RAISE(ABORT, 'injected'); END");
 	rig_run(r, sql);
 }
 
@@ -310,8 +310,8 @@ void rig_mend(struct rig *r, const char *table)
 {
 	char sql[80];
 
-	snprintf(sql, sizeof(sql), "DROP TRIGGER broken%s%s", is_postgres(r) ? " ON " : "",
-		is_postgres(r) ? table : "");
+	snprintf(sql, sizeof(sql), "DROP TRIGGER broken%s%s", rig_is_postgres(r) ? " ON " : "",
+		rig_is_postgres(r) ? table : "");
 	rig_run(r, sql);
 }
 
@@ -320,7 +320,8 @@ int64_t rig_changes(struct rig *r, const char *refs, bool distinct)
 	char sql[320];
 
 	snprintf(sql, sizeof(sql), "SELECT count(%s ref) FROM %s WHERE ref IN (%s)",
-		distinct ? "DISTINCT" : "", is_postgres(r) ? "changes_pending" : "changes", refs);
+		distinct ? "DISTINCT" : "", rig_is_postgres(r) ? "changes_pending" : "changes",
+		refs);
 	return rig_number(r, sql);
 }
 

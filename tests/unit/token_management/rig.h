@@ -42,6 +42,7 @@ int64_t rig_register(struct rig *r, const char *branch);
 int64_t rig_connected(struct rig *r, const char *branch, const char *access, const char *refresh,
 	int64_t life_ms, int64_t lifetime_ms);
 
+bool rig_is_postgres(const struct rig *r);
 /* SQL that both engines take; {bytes} is the type of bytes, and instr() is there on both. */
 void rig_run(struct rig *r, const char *sql);
 /*

@@ -174,6 +174,7 @@ static void run_to_day(struct world *w, int day)
 {
 	const int64_t end = day * DAY, ran = mono_now_ms - w->began_mono_ms;
 
+	settle(w); /* what the start does is done at the start */
 	time_passes(end - ran - 3 * HOUR);
 	run_for(w, 3 * HOUR);
 }

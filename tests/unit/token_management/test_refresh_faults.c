@@ -610,6 +610,8 @@ static void leases_of_a_process_that_is_gone_are_void_at_the_start(void **state)
 	struct token_management *second;
 	struct call c = {0};
 
+	if (rig_is_postgres(r))
+		skip(); /* there it may be alive: its lease ends by itself */
 	rig_connected(r, "b", "old", "first", -1, HOUR);
 	hold_lease(r);
 	second = rig_second(r);
