@@ -565,6 +565,7 @@ int world_up(void **state)
 	};
 	snprintf(world.folder, sizeof(world.folder), "%s/rf-walk-XXXXXX", database_home());
 	assert_non_null(mkdtemp(world.folder));
+	world.has_server = database_server() != NULL;
 	database_make(world.folder, world.database, sizeof(world.database));
 	if (store_open(&options, &world.store, &f) < 0)
 		fail_msg("%s", f.text);

@@ -26,6 +26,7 @@ struct rule {
 
 struct world {
 	char folder[64], database[256];
+	bool has_server; /* the tests run over PostgreSQL */
 	struct settings settings;
 	struct store *store;
 	struct review_fetcher *rf;
