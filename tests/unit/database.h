@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <unistd.h>
-
 #include "store/store.h"
 #include "test.h"
 
