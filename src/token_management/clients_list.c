@@ -104,6 +104,12 @@ static const struct {
 	[CLIENTS_BY_EXPIRY] = {"t.expires_at_ms", " AND t.expires_at_ms IS NOT NULL", true},
 };
 
+/* The same number twice; each index knows its own. */
+static const char *row_id(const struct client_filter *filter)
+{
+	return filter->sort == CLIENTS_BY_EXPIRY ? "t.client_id" : "c.id";
+}
+
 static void go_on(struct statement *s, const struct client_filter *filter)
 {
 	const char *column = orders[filter->sort].column;
@@ -115,7 +121,8 @@ static void go_on(struct statement *s, const struct client_filter *filter)
 			db_int(filter->after_id));
 		return;
 	}
-	buf_addf(&s->sql, " AND (%s, c.id) %c ", column, filter->descending ? '<' : '>');
+	buf_addf(&s->sql, " AND (%s, %s) %c ", column, row_id(filter),
+		filter->descending ? '<' : '>');
 	add(s, "($?, ",
 		orders[filter->sort].is_number ? db_int(filter->after_number)
 					       : db_text(filter->after_text));
@@ -147,7 +154,7 @@ static int list_body(struct db *db, void *arg, struct fault *f)
 	go_on(&s, filter);
 	buf_addf(&s.sql, " ORDER BY %s %s", orders[filter->sort].column, way);
 	if (filter->sort != CLIENTS_BY_ID)
-		buf_addf(&s.sql, ", c.id %s", way);
+		buf_addf(&s.sql, ", %s %s", row_id(filter), way);
 	add(&s, " LIMIT $?", db_int(filter->limit));
 	return db_run(db, buf_text(&s.sql), s.args, s.n, list_row, x, NULL, f);
 }
