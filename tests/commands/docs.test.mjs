@@ -79,7 +79,7 @@ for (const page of PAGES) {
 	const blocks = blocksOf(page);
 	const shell = blocks.filter((block) => block.language === 'sh' && !reason(block));
 	test(`the_blocks_of_${page.replace(/\W/g, '_')}_name_their_language`, () => {
-		assert.deepEqual(blocks.filter((block) => !['sh', 'json', 'yaml', 'mermaid'].includes(block.language)).map((block) => block.line), []);
+		assert.deepEqual(blocks.filter((block) => !['sh', 'json', 'yaml', 'mermaid', 'http', 'js'].includes(block.language)).map((block) => block.line), []);
 	});
 	if (shell.length === 0)
 		continue;
