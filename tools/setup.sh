@@ -162,7 +162,8 @@ node_packages() {
 install_node_modules() {
 	local omit=()
 	[ "$node_part" = all ] || omit=(--omit=dev)
-	npm ci "${omit[@]}" --ignore-scripts --no-audit --no-fund --fetch-retries=1 &&
+	# Not "npm ci": it wants the packages of all other platforms to be in the lock, too.
+	npm install --no-save "${omit[@]}" --ignore-scripts --no-audit --no-fund --fetch-retries=1 &&
 		printf '%s %s\n' "$(sha256sum <package-lock.json)" "$node_part" >node_modules/.installed
 }
 
