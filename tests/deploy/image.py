@@ -39,13 +39,17 @@ def words(text: str) -> list[str]:
 
 class Stage:
     def __init__(self, base: Path, root: Path):
-        self.root, self.env, self.folder = root, {}, "/"
+        self.root, self.env, self.folder, self.outside = root, {}, "/", {}
         self.user, self.start, self.check, self.volume = "0", [], [], None
         sh("cp", "-a", "--reflink=auto", str(base), str(root))
         for name in ("resolv.conf", "hosts"):
             shutil.copy(f"/etc/{name}", root / "etc" / name)
+        if Path("/etc/npmrc").exists():  # this and the next, of a network that has its own
+            shutil.copy("/etc/npmrc", root / "etc/npmrc")
+        if "NODE_EXTRA_CA_CERTS" in os.environ:
+            self.outside["NODE_EXTRA_CA_CERTS"] = os.environ["NODE_EXTRA_CA_CERTS"]
         authorities = Path("/usr/local/share/ca-certificates")
-        if authorities.is_dir():  # of a network that has its own
+        if authorities.is_dir():
             shutil.copytree(authorities, root / "usr/local/share/ca-certificates", dirs_exist_ok=True)
         self.mount("proc", "-t", "proc")
         self.mount("/dev", "--rbind")
@@ -60,7 +64,7 @@ class Stage:
 
     def chroot(self, *command: str, user: str = "0") -> list[str]:
         env = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-               "DEBIAN_FRONTEND=noninteractive", *(f"{k}={v}" for k, v in self.env.items())]
+               "DEBIAN_FRONTEND=noninteractive", *(f"{k}={v}" for k, v in (self.env | self.outside).items())]
         return ["chroot", f"--userspec={user}:{user}", str(self.root), "env", "-i", "-C", self.folder, *env, *command]
 
     def copy(self, source: Path, to: str) -> None:
