@@ -249,7 +249,8 @@ static int write_all(struct walk *w, struct writing *t, store_body_fn *body,
 	struct walk_change *ret, struct fault *f)
 {
 	t->w = w;
-	if (store_transact(w->job->rf->parts.store, body, t, f) < 0)
+	/* The job's row, under its fence, and the walk's own cursor are written by every page. */
+	if (store_transact_snapshot(w->job->rf->parts.store, body, t, f) < 0)
 		return t->lost ? WALK_LOST : -1;
 	*ret = t->change;
 	follow(w, t);

@@ -24,6 +24,7 @@ struct db {
 	bool has_failed;
 	/* Set by the store: */
 	bool in_transaction;
+	bool is_snapshot; /* the transaction that begins asks for snapshot isolation only */
 	bool lost_before; /* the transaction that begins lost already: nobody of this process should
 			     be in its way */
 };

@@ -23,11 +23,13 @@
  * A scan of a whole table under SERIALIZABLE conflicts with every writer of it, and the planner
  * likes them for small tables. Where no index helps it still scans.
  */
-static const char begin_sql[] = "BEGIN ISOLATION LEVEL SERIALIZABLE;"
-				"SET LOCAL statement_timeout = 60000;"
-				"SET LOCAL lock_timeout = 20000;"
-				"SET LOCAL idle_in_transaction_session_timeout = 15000;"
-				"SET LOCAL enable_seqscan = off";
+#define LIMITS                                                   \
+	"SET LOCAL statement_timeout = 60000;"                   \
+	"SET LOCAL lock_timeout = 20000;"                        \
+	"SET LOCAL idle_in_transaction_session_timeout = 15000;" \
+	"SET LOCAL enable_seqscan = off"
+static const char begin_sql[] = "BEGIN ISOLATION LEVEL SERIALIZABLE;" LIMITS;
+static const char begin_snapshot_sql[] = "BEGIN ISOLATION LEVEL REPEATABLE READ;" LIMITS;
 
 static struct postgres_db *postgres_of(struct db *db)
 {
@@ -291,7 +293,9 @@ static int begin(struct db *base, struct fault *f)
 	else
 		pthread_rwlock_rdlock(&db->site->gate);
 	db->has_gate = true;
-	if (postgres_plans_tidy(db, f) < 0 || exec(db, begin_sql, POSTGRES_PROMPT_MS, f) < 0) {
+	if (postgres_plans_tidy(db, f) < 0 ||
+		exec(db, base->is_snapshot ? begin_snapshot_sql : begin_sql, POSTGRES_PROMPT_MS,
+			f) < 0) {
 		give_gate(db);
 		return -1;
 	}

@@ -263,7 +263,8 @@ static void pause_before_try(int tries)
 	clock_sleep_ms(1 + (int64_t)rand_below((uint64_t)most_ms));
 }
 
-int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f)
+static int transact(
+	struct store *s, bool is_snapshot, store_body_fn *body, void *arg, struct fault *f)
 {
 	const struct store *outer = transacting;
 	int64_t until_ms = clock_mono_ms() + TRANSACT_TRY_MS;
@@ -277,6 +278,7 @@ int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault
 	transacting = s;
 	for (int tries = 1;; tries++) {
 		db->lost_before = tries > 1;
+		db->is_snapshot = is_snapshot;
 		result = transact_once(db, body, arg, f);
 		if (result >= 0 || !db->has_lost || tries == TRANSACT_TRIES_MAX ||
 			clock_mono_ms() > until_ms)
@@ -289,6 +291,16 @@ int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault
 	if (db != NULL)
 		store_give(s, db);
 	return result;
+}
+
+int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f)
+{
+	return transact(s, false, body, arg, f);
+}
+
+int store_transact_snapshot(struct store *s, store_body_fn *body, void *arg, struct fault *f)
+{
+	return transact(s, true, body, arg, f);
 }
 
 static int ping(struct db *db, void *arg, struct fault *f)

@@ -105,6 +105,14 @@ void store_give(struct store *s, struct db *db); /* an open transaction is rolle
  */
 typedef int store_body_fn(struct db *db, void *arg, struct fault *f);
 MUST_CHECK int store_transact(struct store *s, store_body_fn *body, void *arg, struct fault *f);
+/*
+ * The same in snapshot isolation (PostgreSQL: REPEATABLE READ): body sees one state, and loses when
+ * a row that it writes was written meanwhile, but not for what it only read. For bodies each of
+ * whose decisions rests on rows that it writes itself: long ones, which under SERIALIZABLE would
+ * lose to each other for being near in an index.
+ */
+MUST_CHECK int store_transact_snapshot(
+	struct store *s, store_body_fn *body, void *arg, struct fault *f);
 /* Takes a connection, runs body outside a transaction, gives it back. */
 MUST_CHECK int store_use(struct store *s, store_body_fn *body, void *arg, struct fault *f);
 /* 0 when a trivial statement runs now and the database is the one that was opened: what readiness

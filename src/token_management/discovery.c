@@ -182,6 +182,7 @@ static void on_reply(void *arg, struct net_reply *reply)
 static void step_ask(struct work *w)
 {
 	struct discovery *d = CONTAINER_OF(w, struct discovery, work);
+	struct token_management *tm = w->tm; /* w may be gone once it is sent */
 	struct net_request request = {
 		.method = "GET",
 		.url = d->entry->own->p.metadata_url,
@@ -194,8 +195,8 @@ static void step_ask(struct work *w)
 		finish(d);
 		return;
 	}
-	net_send(w->tm->net, &request, on_reply, d);
-	work_send_end(w->tm);
+	net_send(tm->net, &request, on_reply, d);
+	work_send_end(tm);
 }
 
 void discovery_begin(struct provider_entry *e)

@@ -263,6 +263,7 @@ static int prepare(
 
 static void ask(struct revoke *x)
 {
+	struct token_management *tm = x->work.tm; /* x may be gone once it is sent */
 	const struct provider *p;
 	struct net_request request = {0};
 	struct fault f = {0};
@@ -282,8 +283,8 @@ static void ask(struct revoke *x)
 		try_later(x);
 	} else {
 		x->asked_at_ms = clock_wall_ms();
-		net_send(x->work.tm->net, &request, on_reply, x);
-		work_send_end(x->work.tm);
+		net_send(tm->net, &request, on_reply, x);
+		work_send_end(tm);
 	}
 }
 

@@ -70,8 +70,9 @@ class Stage:
     def copy(self, source: Path, to: str) -> None:
         target = self.root / self.folder.lstrip("/") / to.lstrip("/") if not to.startswith("/") else self.root / to[1:]
         target.mkdir(parents=True, exist_ok=True)
+        hidden = shutil.ignore_patterns(".git", "build*", "var", "node_modules", "*.log")  # as .dockerignore: at the top
         shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True,
-                        ignore=shutil.ignore_patterns(".git", "build*", "var", "node_modules", "*.log"))
+                        ignore=lambda folder, names: hidden(folder, names) if Path(folder) == source else [])
 
     def do(self, what: str, rest: str, project: Path, stages: dict) -> None:
         if what == "RUN":

@@ -5,8 +5,8 @@
 CREATE VIRTUAL TABLE review_words USING fts5(comment, reviewer_name, content='reviews', content_rowid='id',
 	columnsize=0, tokenize='unicode61 remove_diacritics 2');
 INSERT INTO review_words (review_words) VALUES ('rebuild');
+-- Rows without words too: to delete what was never added is a damaged index to SQLite.
 CREATE TRIGGER review_words_added AFTER INSERT ON reviews
-	WHEN new.comment IS NOT NULL OR new.reviewer_name IS NOT NULL
 BEGIN
 	INSERT INTO review_words (rowid, comment, reviewer_name)
 	VALUES (new.id, new.comment, new.reviewer_name);

@@ -62,6 +62,8 @@ export class Fleet {
 
 export async function startFleet({ count, ...options }) {
 	const fleet = new Fleet(options);
+	if (count === 0)
+		return fleet;
 	await fleet.add().start();
 	fleet.key = await fleet.first.key('admin');
 	for (let i = 1; i < count; i++)
