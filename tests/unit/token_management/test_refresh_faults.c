@@ -373,7 +373,7 @@ static void a_connection_made_anew_while_its_old_row_is_judged_lives(void **stat
 
 	rig_connected(r, "b", "old", "first", HOUR, HOUR);
 	rig_run(r, "CREATE TABLE kept AS SELECT refresh_token FROM tokens");
-	rig_run(r, "UPDATE tokens SET refresh_token = NULL, access_token = x'0102'");
+	rig_run(r, "UPDATE tokens SET refresh_token = NULL, access_token = CAST('12' AS {bytes})");
 	reconnecting = r;
 	log_use(reconnect_when_read);
 	call_obtain(r->tm, &c, "b", 0, false);
