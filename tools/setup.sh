@@ -148,7 +148,7 @@ node_part=console
 # no network. All of them serve for the console too.
 node_modules_are_current() {
 	local lock installed
-	lock=$(sha256sum <package-lock.json 2>/dev/null)
+	lock=$(cat package-lock.json 2>/dev/null | sha256sum)
 	installed=$(cat node_modules/.installed 2>/dev/null)
 	[ "$installed" = "$lock all" ] || { [ "$node_part" = console ] && [ "$installed" = "$lock console" ]; }
 }

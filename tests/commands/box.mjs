@@ -3,6 +3,7 @@
 // which the tools that install and build are stand-ins. So each failure can be had in a second, and nothing
 // is installed or built.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +13,7 @@ import { within } from '../integration/lib/process.mjs';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 const REAL = ['awk', 'basename', 'bash', 'cat', 'chmod', 'curl', 'cut', 'dirname', 'env', 'find', 'grep', 'head', 'id', 'mkdir',
-	'mktemp', 'mv', 'python3', 'rm', 'sed', 'setpriv', 'setsid', 'sh', 'sleep', 'sort', 'tail', 'tr', 'xargs'];
+	'mktemp', 'mv', 'python3', 'rm', 'sed', 'setpriv', 'setsid', 'sh', 'sha256sum', 'sleep', 'sort', 'tail', 'tr', 'xargs'];
 
 export const STAND_INS = {
 	'gcc': 'case $1 in --version) echo "gcc (Debian) 12.2.0";; *) echo 12.2.0;; esac',
@@ -45,6 +46,11 @@ export class Box {
 			if (fs.existsSync(bin))
 				fs.copyFileSync(bin, path.join(this.dir, 'build-run', name));
 		}
+		// What npm brings counts as installed.
+		const lock = '{}\n';
+		fs.writeFileSync(path.join(this.dir, 'package-lock.json'), lock);
+		fs.mkdirSync(path.join(this.dir, 'node_modules'));
+		fs.writeFileSync(path.join(this.dir, 'node_modules/.installed'), `${createHash('sha256').update(lock).digest('hex')}  - console\n`);
 		// The build folder counts as set up for this place, so that nothing is set up anew.
 		fs.mkdirSync(path.join(this.dir, 'build-run/log'));
 		fs.writeFileSync(path.join(this.dir, 'build-run/build.ninja'), '');
