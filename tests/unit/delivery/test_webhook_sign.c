@@ -18,7 +18,7 @@ static void drop(struct secret secrets[static WEBHOOK_SECRETS])
 		secret_drop(&secrets[i]);
 }
 
-/* As OpenSSL makes it of the same key, id, time and body. */
+/* As the crypto module of Node.js makes it of the same key, id, time and body. */
 static void the_signature_is_that_of_the_convention(void **state)
 {
 	static const char body[] = "{\"test\": 2432232314}";
