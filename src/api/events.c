@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/caller.h"
 #include "api/route.h"
 #include "api/scope.h"
 #include "base/clock.h"
@@ -19,11 +20,12 @@
 #define KIND_BYTES_MAX 64
 #define BRANCHES_MAX REQUEST_QUERY_MAX
 #define RECONNECT_MS 3000
-#define LOOK_MS 15000 /* how soon a stream ends whose key was revoked and that hears nothing */
+#define LOOK_MS 15000 /* how soon a stream ends that hears nothing and whose caller is gone */
+* /
 #define SCRATCH_KEEP_BYTES (64 * 1024)
 
-/* What is wanted, with texts of its own: a stream outlives its request's memory. */
-struct wish {
+	/* What is wanted, with texts of its own: a stream outlives its request's memory. */
+	struct wish {
 	char *kinds[KINDS_MAX];
 	struct seen_branches branches;
 	struct event_filter filter;
@@ -34,9 +36,8 @@ struct wish {
 struct listening {
 	struct stream stream;
 	struct event_feed *feed;
-	struct token_management *tokens;
-	struct key_grant key; /* when has_key */
-	bool has_key, is_open;
+	struct caller caller;
+	bool is_open;
 	struct wish wish;
 	struct event_listener listener;
 	struct buf scratch;
@@ -180,14 +181,6 @@ static void write_lagged(struct buf *out, int64_t after, const char *detail)
 	buf_add_text(out, "\n\n");
 }
 
-static int write_end(struct buf *out)
-{
-	buf_add_text(out,
-		"event: closed\ndata: {\"detail\":\"The API key of this stream was revoked or "
-		"has expired.\"}\n\n");
-	return STREAM_END;
-}
-
 static void write_beginning(struct listening *l, struct buf *out)
 {
 	l->is_open = true;
@@ -205,11 +198,12 @@ static int fill(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct 
 {
 	struct listening *l = CONTAINER_OF(s, struct listening, stream);
 	const int64_t after = l->listener.position;
+	const char *gone = caller_gone(&l->caller);
 	bool is_lagged;
 	int outcome;
 
-	if (l->has_key && !keys_is_good(l->tokens, &l->key))
-		return write_end(out);
+	if (gone)
+		return caller_say_closed(out, gone);
 	if (!l->is_open)
 		write_beginning(l, out);
 	l->listener.timer = s->timer;
@@ -252,9 +246,7 @@ static int stream_events(struct request *req, struct wish *moved, int64_t end)
 
 	l->stream = (struct stream){.fill = fill, .close = close_stream, .is_sse = true};
 	l->feed = request_events(req);
-	l->tokens = request_tokens(req);
-	l->key = req->key;
-	l->has_key = req->has_key;
+	caller_init(&l->caller, req);
 	l->scratch = BUF_INIT(LIMIT_RESPONSE_BYTES);
 	l->wish = *moved;
 	*moved = (struct wish){0};

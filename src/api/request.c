@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include "api/negotiate.h"
 #include "api/request_life.h"
 #include "api/route.h"
@@ -160,6 +161,22 @@ int64_t request_query_int(
 			text_excerpt(text, shown), (long long)least, (long long)most,
 			(long long)fallback);
 	return fallback;
+}
+
+int request_query_flag(struct request *req, const char *name)
+{
+	static const char *const words[][2] = {
+		{"false", "true"}, {"0", "1"}, {"no", "yes"}, {"off", "on"}};
+	const char *text = request_query(req, name);
+	char shown[TEXT_EXCERPT_SIZE];
+
+	if (text == NULL)
+		return -1;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(words); i++)
+		if (strcasecmp(text, words[i / 2][i % 2]) == 0)
+			return (int)(i % 2);
+	request_error(req, "query", name, "is '%s': give true or false", text_excerpt(text, shown));
+	return -1;
 }
 
 void request_page(struct request *req, int64_t *ret_limit, const char **ret_cursor)

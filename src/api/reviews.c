@@ -2,6 +2,7 @@
 /* What was found: accounts, locations, reviews. */
 #include <string.h>
 
+#include "api/caller.h"
 #include "api/negotiate.h"
 #include "api/path.h"
 #include "api/route.h"
@@ -79,22 +80,6 @@ static int list_locations(struct request *req, struct fault *f)
 	return 0;
 }
 
-/* 1, 0, or -1 when it was not given. */
-static int read_flag(struct request *req, const char *name)
-{
-	const char *text = request_query(req, name);
-	char shown[TEXT_EXCERPT_SIZE];
-
-	if (text == NULL)
-		return -1;
-	if (text_equal(text, "true") || text_equal(text, "1"))
-		return 1;
-	if (text_equal(text, "false") || text_equal(text, "0"))
-		return 0;
-	request_error(req, "query", name, "is '%s': give true or false", text_excerpt(text, shown));
-	return -1;
-}
-
 static int64_t read_instant(struct request *req, const char *name, int64_t fallback)
 {
 	const char *text = request_query(req, name);
@@ -161,8 +146,8 @@ static struct review_filter read_filter(struct request *req, const struct seen_b
 		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
 		.q = read_text(req, "q", SEARCH_BYTES),
 		.ratings = read_ratings(req),
-		.replied = read_flag(req, "replied"),
-		.deleted = read_flag(req, "deleted") == 1 ? 1 : -1,
+		.replied = request_query_flag(req, "replied"),
+		.deleted = request_query_flag(req, "deleted") == 1 ? 1 : -1,
 		.since_us = read_instant(req, "since", INT64_MIN),
 		.until_us = read_instant(req, "until", INT64_MAX),
 		.order = read_order(req),
@@ -174,14 +159,19 @@ static struct review_filter read_filter(struct request *req, const struct seen_b
 struct exporting {
 	struct stream stream;
 	struct review_export *source;
+	struct caller caller;
 };
 
 static int fill_export(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct fault *f)
 {
 	struct exporting *x = CONTAINER_OF(s, struct exporting, stream);
+	const char *gone = caller_gone(&x->caller);
 	bool end;
 
 	(void)ret_wait_ms;
+	/* It breaks off, so that nobody takes the part that came for all. */
+	if (gone)
+		return fault_raise(f, FAULT_DENIED, "%s", gone);
 	if (reviews_export_next(x->source, out, &end, f) < 0)
 		return -1;
 	return end ? STREAM_END : STREAM_MORE;
@@ -227,6 +217,7 @@ static int export_reviews(struct request *req, const struct review_filter *filte
 	x = mem_alloc(sizeof(*x));
 	x->stream = (struct stream){.fill = fill_export, .close = close_export};
 	x->source = source;
+	caller_init(&x->caller, req);
 	req->answer.stream = &x->stream;
 	if (format == REVIEWS_AS_CSV) {
 		req->answer.content_type = "text/csv; charset=utf-8; header=present";

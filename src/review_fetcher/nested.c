@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The original's nested snapshot: accounts, in them locations, in them reviews. Its shape forces
- * that everything is said again each time; so it is made only when the job has stored a page since,
- * and is held within the caller's bounds and NESTED_BYTES_MAX.
+ * that everything is said again each time; so it is made only when the job has stored as many pages
+ * as the caller waits for, and is held within the caller's bounds and NESTED_BYTES_MAX.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "review_fetcher/engine.h"
@@ -14,6 +15,11 @@
 #include "token_management/token_management.h"
 
 #define NESTED_BYTES_MAX (16 * 1024 * 1024)
+#define SAMPLE_ACCOUNTS 3
+#define SAMPLE_ACCOUNTS_MOST 60
+#define SAMPLE_LOCATIONS 10
+#define SAMPLE_LOCATIONS_MOST 500
+#define SAMPLE_REVIEWS_MOST 50
 
 struct account {
 	int64_t id; /* of its walk: a number that stays, where the original had one */
@@ -30,10 +36,11 @@ struct location {
 struct snapshot {
 	struct review_fetcher *rf;
 	const char *job_id;
-	const struct nested_bounds *bounds;
+	struct nested_bounds bounds;
+	uint64_t sample; /* reviews of a location are drawn with it */
 	struct json_out out;
-	int64_t known_version, version;
-	bool found, ended;
+	struct nested_seen now;
+	bool found;
 	int64_t client_id;
 	char *branch_id;
 	struct account *accounts;
@@ -86,8 +93,8 @@ static int read_job(void *arg, const struct db_value *cols, size_t n_cols, struc
 	(void)n_cols;
 	(void)f;
 	s->found = true;
-	s->ended = cols[1].type != DB_NULL;
-	s->version = db_get_int(&cols[0]) * 2 + s->ended;
+	s->now = (struct nested_seen){
+		.pages = db_get_int(&cols[0]), .has_ended = cols[1].type != DB_NULL};
 	s->branch_id = copy(&cols[2]);
 	return 0;
 }
@@ -162,6 +169,39 @@ static int write_review(void *arg, const struct db_value *cols, size_t n_cols, s
 	return 0;
 }
 
+/* least, or more, up to most; a bound below the least is what there may be. */
+static int64_t draw(uint64_t dice, int64_t least, int64_t most, int64_t bound)
+{
+	const int64_t end = bound < most ? bound : most;
+
+	return end <= least ? end : least + (int64_t)(dice % (uint64_t)(end - least + 1));
+}
+
+/* The same job is sampled the same each time. */
+static void take_sample(struct snapshot *s)
+{
+	uint8_t hash[HASH_SHA256_SIZE];
+	uint64_t dice[3];
+
+	if (!s->bounds.is_sample)
+		return;
+	hash_sha256(s->job_id, strlen(s->job_id), hash);
+	memcpy(dice, hash, sizeof(dice));
+	s->bounds.max_accounts =
+		draw(dice[0], SAMPLE_ACCOUNTS, SAMPLE_ACCOUNTS_MOST, s->bounds.max_accounts);
+	s->bounds.max_locations_total = draw(
+		dice[1], SAMPLE_LOCATIONS, SAMPLE_LOCATIONS_MOST, s->bounds.max_locations_total);
+	s->sample = dice[2];
+}
+
+static int64_t reviews_most(const struct snapshot *s, const struct location *l)
+{
+	const int64_t bound = s->bounds.max_reviews_per_location;
+	const uint64_t place = hash_stable(l->location_id, strlen(l->location_id));
+
+	return s->bounds.is_sample ? draw(s->sample ^ place, 0, SAMPLE_REVIEWS_MOST, bound) : bound;
+}
+
 static int write_location(
 	struct snapshot *s, struct db *db, const struct location *l, struct fault *f)
 {
@@ -190,7 +230,7 @@ static int write_location(
 	json_key(o, "reviews");
 	json_open(o, '[');
 	if (db_read(db, sql, write_review, s, f, db_text(l->location_id),
-		    db_int(s->bounds->max_reviews_per_location)) < 0)
+		    db_int(reviews_most(s, l))) < 0)
 		return -1;
 	json_close(o, ']');
 	json_close(o, '}');
@@ -227,7 +267,7 @@ static int write_locations(struct snapshot *s, struct db *db, struct fault *f)
 
 	if (db_read(db, sql, read_location, s, f, db_text(s->job_id),
 		    db_text(s->account->account_id),
-		    db_int(s->bounds->max_locations_total - s->locations_written)) < 0)
+		    db_int(s->bounds.max_locations_total - s->locations_written)) < 0)
 		return -1;
 	json_key(&s->out, "locations");
 	json_open(&s->out, '[');
@@ -289,9 +329,9 @@ static int write_snapshot(struct snapshot *s, struct db *db, struct fault *f)
 		" LEFT JOIN accounts a ON a.branch_id = $2 AND a.account_id = w.account_id"
 		" WHERE w.job_id = $1 AND w.kind = 'locations' ORDER BY w.account_id LIMIT $3";
 
-	s->accounts = mem_alloc_array((size_t)s->bounds->max_accounts, sizeof(*s->accounts));
+	s->accounts = mem_alloc_array((size_t)s->bounds.max_accounts, sizeof(*s->accounts));
 	if (db_read(db, sql, read_account, s, f, db_text(s->job_id),
-		    db_text(s->branch_id ? s->branch_id : ""), db_int(s->bounds->max_accounts)) < 0)
+		    db_text(s->branch_id ? s->branch_id : ""), db_int(s->bounds.max_accounts)) < 0)
 		return -1;
 	json_open(&s->out, '{');
 	json_add_text(&s->out, "job_id", s->job_id);
@@ -305,7 +345,7 @@ static int write_snapshot(struct snapshot *s, struct db *db, struct fault *f)
 	return 0;
 }
 
-static int read_version(struct db *db, void *arg, struct fault *f)
+static int read_progress(struct db *db, void *arg, struct fault *f)
 {
 	struct snapshot *s = arg;
 
@@ -336,20 +376,28 @@ static void find_client(struct snapshot *s)
 	}
 }
 
+static bool is_news(
+	const struct nested_seen *now, const struct nested_seen *before, int64_t least_pages)
+{
+	if (now->has_ended && !before->has_ended)
+		return true;
+	return now->pages != before->pages && now->pages >= least_pages;
+}
+
 int nested_write(struct review_fetcher *rf, const char *job_id, const struct nested_bounds *bounds,
-	struct buf *ret, int64_t *version, bool *ret_done, struct fault *f)
+	int64_t least_pages, struct buf *ret, struct nested_seen *seen, struct fault *f)
 {
 	AUTO(snapshot_done)
-	struct snapshot s = {.rf = rf, .job_id = job_id, .bounds = bounds, .out = JSON_OUT(ret)};
+	struct snapshot s = {.rf = rf, .job_id = job_id, .bounds = *bounds, .out = JSON_OUT(ret)};
 
-	if (store_use(rf->parts.store, read_version, &s, f) < 0)
+	if (store_use(rf->parts.store, read_progress, &s, f) < 0)
 		return -1;
-	*ret_done = s.ended;
-	if (s.version == *version)
+	if (!is_news(&s.now, seen, least_pages))
 		return 0;
 	find_client(&s);
+	take_sample(&s);
 	if (store_use(rf->parts.store, write_body, &s, f) < 0)
 		return -1;
-	*version = s.version;
+	*seen = s.now;
 	return 0;
 }

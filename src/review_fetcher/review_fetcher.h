@@ -184,13 +184,21 @@ MUST_CHECK int reviews_purge_branch(
 
 struct nested_bounds {
 	int64_t max_accounts, max_locations_total, max_reviews_per_location;
+	/* The original's sample: 3 to 60 accounts, 10 to 500 locations and up to 50 reviews of
+	 * each within these bounds; how many, the job's id decides. */
+	bool is_sample;
+};
+struct nested_seen {   /* what of the job the last snapshot showed */
+	int64_t pages; /* stored by then; -1: there was no snapshot yet */
+	bool has_ended;
 };
 /*
- * The `nested` event's data for a job, appended to *ret unless *version (start with -1) is still
- * the job's; then *version is the new one. *ret_done: the job has ended. FAULT_MISSING.
+ * The `nested` event's data for a job, appended to *ret when it has stored at least least_pages
+ * pages, or has ended, and this is not what *seen says already; then *seen is the new one.
+ * FAULT_MISSING.
  */
 MUST_CHECK int nested_write(struct review_fetcher *rf, const char *job_id,
-	const struct nested_bounds *bounds, struct buf *ret, int64_t *version, bool *ret_done,
-	struct fault *f);
+	const struct nested_bounds *bounds, int64_t least_pages, struct buf *ret,
+	struct nested_seen *seen, struct fault *f);
 
 #endif

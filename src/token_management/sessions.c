@@ -110,16 +110,26 @@ int sessions_learn(struct token_management *tm, const char *cookie, size_t len, 
 
 /* ---- checking: the hot path ---- */
 
+static enum key_outcome standing(
+	const struct token_management *tm, const struct session *s, int64_t now)
+{
+	const int64_t used = atomic_load_explicit(&s->last_used_ms, memory_order_relaxed);
+
+	if (s->is_ended)
+		return KEY_REVOKED;
+	return s->expires_at_ms <= now || used + tm->settings->session_idle_ms <= now ? KEY_EXPIRED
+										      : KEY_GOOD;
+}
+
 static enum key_outcome judge(
 	const struct token_management *tm, struct session *s, struct session_grant *ret)
 {
 	const int64_t now = clock_wall_ms();
 	const int64_t used = atomic_load_explicit(&s->last_used_ms, memory_order_relaxed);
+	const enum key_outcome outcome = standing(tm, s, now);
 
-	if (s->is_ended)
-		return KEY_REVOKED;
-	if (s->expires_at_ms <= now || used + tm->settings->session_idle_ms <= now)
-		return KEY_EXPIRED;
+	if (outcome != KEY_GOOD)
+		return outcome;
 	memcpy(ret->id, s->id, sizeof(ret->id));
 	memcpy(ret->key.id, s->key_id, sizeof(ret->key.id));
 	ret->expires_at_ms = s->expires_at_ms;
@@ -145,6 +155,18 @@ enum key_outcome sessions_check(
 		outcome = judge(tm, s, ret);
 	pthread_rwlock_unlock(&tm->sessions.lock);
 	return outcome == KEY_GOOD ? keys_grant(tm, ret->key.id, &ret->key) : outcome;
+}
+
+bool sessions_is_good(struct token_management *tm, const char *id)
+{
+	const struct session *s;
+	bool is_good;
+
+	pthread_rwlock_rdlock(&tm->sessions.lock);
+	s = map_get(&tm->sessions.sessions, id, strlen(id));
+	is_good = s != NULL && standing(tm, s, clock_wall_ms()) == KEY_GOOD;
+	pthread_rwlock_unlock(&tm->sessions.lock);
+	return is_good;
 }
 
 /* ---- last use ---- */

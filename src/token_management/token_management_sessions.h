@@ -32,6 +32,11 @@ struct session_grant { /* by value, no ownership */
  */
 enum key_outcome sessions_check(
 	struct token_management *tm, const char *cookie, size_t len, struct session_grant *ret);
+/*
+ * Any thread, from memory. Whether a session that was good still is, for answers that last: it was
+ * not ended, has not run out and was not left unused for SESSION_IDLE_SEC. Is no use of it.
+ */
+bool sessions_is_good(struct token_management *tm, const char *id);
 /* Worker. Reads a session's row again: another process may have begun or used it just now. */
 MUST_CHECK int sessions_learn(
 	struct token_management *tm, const char *cookie, size_t len, struct fault *f);

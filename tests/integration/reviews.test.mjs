@@ -328,7 +328,7 @@ test('a_stream_tells_a_job_in_the_originals_shape_and_ends_with_it', async (t) =
 	const session = await it.service.post('/api/v1/stream-session', { branch_id: 'harbour' }, { key: it.key });
 	assert.equal(session.status, 201, session.text);
 	assert.equal(session.json.expires_in_sec, 120);
-	const told = await stream(it, `session_id=${session.json.session_id}&emit_interval_ms=50&max_wait_sec=60&sample=true`);
+	const told = await stream(it, `session_id=${session.json.session_id}&emit_interval_ms=50&max_wait_sec=60`);
 	assert.equal(told.status, 200, told.text);
 	assert.match(told.headers['content-type'], /^text\/event-stream/);
 	assert.ok(told.took < 30000, 'it ends when the job ends, not at the deadline');

@@ -85,6 +85,12 @@ int audit_note(struct token_management *tm, const struct actor *who, const char 
 	return 0;
 }
 
+bool sessions_is_good(struct token_management *tm, const char *id)
+{
+	(void)tm, (void)id;
+	return true;
+}
+
 bool keys_is_good(struct token_management *tm, const struct key_grant *key)
 {
 	(void)tm, (void)key;

@@ -601,35 +601,34 @@ static void jobs_are_listed_newest_first(void **state)
 
 /* ---- the nested snapshot ---- */
 
-static json_t *nested(
-	const char *job, const struct nested_bounds *bounds, int64_t *version, bool *done)
+static json_t *nested(const char *job, const struct nested_bounds *bounds, int64_t least,
+	struct nested_seen *seen)
 {
 	AUTO(buf_drop) struct buf text = BUF_INIT(1 << 26);
 	struct fault f = {0};
 	json_t *json = NULL;
 
-	if (nested_write(world.rf, job, bounds, &text, version, done, &f) < 0)
+	if (nested_write(world.rf, job, bounds, least, &text, seen, &f) < 0)
 		fail_msg("%s", f.text);
 	if (text.len && json_parse(text.data, text.len, &json, &f) < 0)
 		fail_msg("%s: %s", f.text, buf_text(&text));
 	return json;
 }
 
-static const struct nested_bounds wide = {500, 10000, 5000};
+static const struct nested_bounds wide = {500, 10000, 5000, false};
 
 static void the_snapshot_has_the_originals_shape(void **state)
 {
 	const char *job;
 	AUTO(json_drop) json_t *json = NULL;
 	const json_t *account, *location, *review;
-	int64_t version = -1;
-	bool done;
+	struct nested_seen seen = {.pages = -1};
 
 	(void)state;
 	walk();
 	job = world_text("SELECT id FROM jobs");
-	json = nested(job, &wide, &version, &done);
-	assert_true(done);
+	json = nested(job, &wide, 0, &seen);
+	assert_true(seen.has_ended);
 	assert_int_equal(json_int(json_member(json, "stats"), "accounts", -1), 2);
 	assert_int_equal(json_int(json_member(json, "stats"), "locations", -1), 4);
 	assert_int_equal(json_int(json_member(json, "stats"), "reviews", -1), 30);
@@ -651,20 +650,19 @@ static void the_snapshot_has_the_originals_shape(void **state)
 
 static void the_snapshot_keeps_its_bounds_and_is_made_only_for_news(void **state)
 {
-	static const struct nested_bounds narrow = {1, 1, 3};
+	static const struct nested_bounds narrow = {1, 1, 3, false};
 	const char *job = world_job();
-	int64_t version = -1;
+	struct nested_seen seen = {.pages = -1};
 	unsigned made = 0;
-	bool done = false;
 	json_t *json = NULL;
 
 	(void)state;
 	world.page_size = 3;
-	while (!done) {
+	while (!seen.has_ended) {
 		json_t *next;
 
 		(void)world_step();
-		next = nested(job, &narrow, &version, &done);
+		next = nested(job, &narrow, seen.pages + 1, &seen);
 		if (!next)
 			continue;
 		json_decref(json);
@@ -677,7 +675,67 @@ static void the_snapshot_keeps_its_bounds_and_is_made_only_for_news(void **state
 	assert_int_equal(json_int(json_member(json, "stats"), "locations", -1), 1);
 	assert_int_equal(json_int(json_member(json, "stats"), "reviews", -1), 3);
 	json_decref(json);
-	assert_null(nested(job, &narrow, &version, &done));
+	assert_null(nested(job, &narrow, seen.pages + 1, &seen));
+}
+
+/* What a stream of each eighth part sends grows with the job, not with its square. */
+static void snapshots_of_a_growing_job_cost_a_multiple_of_the_last_one(void **state)
+{
+	const char *job = world_job();
+	struct nested_seen seen = {.pages = -1};
+	int64_t shown = 0, last = 0;
+
+	(void)state;
+	world.page_size = 1;
+	while (!seen.has_ended) {
+		json_t *json;
+
+		(void)world_step();
+		json = nested(job, &wide, seen.pages + 1 + seen.pages / 8, &seen);
+		if (!json)
+			continue;
+		last = json_int(json_member(json, "stats"), "reviews", -1);
+		shown += last;
+		json_decref(json);
+	}
+	assert_int_equal(last, 30);
+	assert_true(shown <= 9 * last);
+}
+
+static void a_sample_is_drawn_by_the_jobs_id_within_its_bounds(void **state)
+{
+	struct nested_bounds bounds = wide;
+	struct nested_seen seen = {.pages = -1}, again = seen;
+	json_t *first, *second;
+	const char *job;
+
+	(void)state;
+	world.reviews = 400;
+	world.settings.google_requests_per_minute = 60000;
+	walk();
+	job = world_text("SELECT id FROM jobs");
+	bounds.is_sample = true;
+	first = nested(job, &bounds, 0, &seen);
+	second = nested(job, &bounds, 0, &again);
+	assert_true(json_equal(first, second));
+	const json_t *accounts = json_member(first, "accounts"), *account, *location;
+	size_t i, k;
+	json_array_foreach(accounts, i, account)
+	{
+		json_array_foreach(json_member(account, "locations"), k, location)
+			assert_true(json_array_size(json_member(location, "reviews")) <= 50);
+	}
+	assert_true(json_int(json_member(first, "stats"), "reviews", -1) <= 4 * 50);
+	assert_int_equal(json_int(json_member(first, "stats"), "accounts", -1), 2);
+	assert_int_equal(json_int(json_member(first, "stats"), "locations", -1), 4);
+	json_decref(first);
+	json_decref(second);
+	bounds.max_reviews_per_location = 0;
+	again.pages = -1;
+	again.has_ended = false;
+	first = nested(job, &bounds, 0, &again);
+	assert_int_equal(json_int(json_member(first, "stats"), "reviews", -1), 0);
+	json_decref(first);
 }
 
 /* ---- sessions ---- */
@@ -738,6 +796,8 @@ int main(void)
 		T(jobs_are_listed_newest_first),
 		T(the_snapshot_has_the_originals_shape),
 		T(the_snapshot_keeps_its_bounds_and_is_made_only_for_news),
+		T(snapshots_of_a_growing_job_cost_a_multiple_of_the_last_one),
+		T(a_sample_is_drawn_by_the_jobs_id_within_its_bounds),
 		T(a_session_works_once_and_for_two_minutes),
 		T(sessions_are_bounded_and_make_room_when_they_expire),
 	};
