@@ -21,11 +21,10 @@
 #define BRANCHES_MAX REQUEST_QUERY_MAX
 #define RECONNECT_MS 3000
 #define LOOK_MS 15000 /* how soon a stream ends that hears nothing and whose caller is gone */
-* /
 #define SCRATCH_KEEP_BYTES (64 * 1024)
 
-	/* What is wanted, with texts of its own: a stream outlives its request's memory. */
-	struct wish {
+/* What is wanted, with texts of its own: a stream outlives its request's memory. */
+struct wish {
 	char *kinds[KINDS_MAX];
 	struct seen_branches branches;
 	struct event_filter filter;
