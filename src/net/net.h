@@ -5,7 +5,7 @@
  * 307 would resend the secret), only http and https are spoken, and certificates are always
  * checked.
  *
- * No request that changes something (POST, PATCH) is ever sent twice: a refresh token that is used
+ * No request that changes something (all but GET) is ever sent twice: a refresh token that is used
  * twice looks stolen to a provider with reuse detection (RFC 9700 section 4.14.2) and costs the
  * grant.
  *
@@ -44,8 +44,8 @@ struct net_request {
 	struct buf body;          /* moved; wiped after use */
 	struct buf headers;       /* more of them, "Name: value\n" each; moved */
 	uint32_t timeout_ms; /* from net_send to the end; connect has a third of it, at most 10 s */
-	/* Monotonic ms; 0: no bound. A POST or PATCH whose body has not begun to leave by then is
-	 * given up as NET_UNREACHABLE, even when the process was stopped in between. */
+	/* Monotonic ms; 0: no bound. A request whose body has not begun to leave by then is given
+	 * up as NET_UNREACHABLE, even when the process was stopped in between. */
 	int64_t send_by_mono_ms;
 	size_t max_reply_bytes;
 };

@@ -3,11 +3,12 @@
  * Never twice. When a reused connection ends before a byte of the answer came, curl sends the
  * request again on a new one, whatever its method: it takes the end for a keep-alive connection
  * that the server had closed meanwhile. A server that died between processing and answering looks
- * the same, and a refresh token or a code that arrives twice can cost the grant. So the body of a
- * POST or PATCH is given through a read function that cannot be rewound: curl then still repeats
- * the request when nothing of the body had left (a server cannot have processed it), and fails when
- * some had. A fresh connection for each would do as well, at the price of a TLS handshake (and,
- * with GnuTLS, of parsing the system's certificates) per refresh.
+ * the same, a refresh token or a code that arrives twice can cost the grant, and a reply that is
+ * put twice is a second edit. So the body of all but GET is given through a read function that
+ * cannot be rewound: curl then still repeats the request when nothing of the body had left (a
+ * server cannot have processed it), and fails when some had. A fresh connection for each would do
+ * as well, at the price of a TLS handshake (and, with GnuTLS, of parsing the system's certificates)
+ * per refresh; only what has no body takes one.
  */
 #include "net/transfer.h"
 
@@ -278,19 +279,18 @@ static CURLcode set_method(struct transfer *t, CURL *e)
 		bad |= curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 		return bad | curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
 	}
-	t->is_once = strcmp(r->method, "POST") == 0 || strcmp(r->method, "PATCH") == 0;
+	t->is_once = true;
 	bad |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
-	if (t->is_once && r->body.len == 0) /* nothing that could not be rewound */
+	if (r->body.len == 0) /* nothing that could not be rewound */
 		bad |= curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 	if (r->body.len == 0 && strcmp(r->method, "DELETE") == 0)
 		return bad;
 	bad |= curl_easy_setopt(e, CURLOPT_POST, 1L);
 	bad |= curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
-	if (t->is_once && r->body.len) {
-		bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
-		return bad | curl_easy_setopt(e, CURLOPT_READDATA, t);
-	}
-	return bad | curl_easy_setopt(e, CURLOPT_POSTFIELDS, buf_text(&r->body)); /* not copied */
+	if (r->body.len == 0)
+		return bad | curl_easy_setopt(e, CURLOPT_POSTFIELDS, "");
+	bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+	return bad | curl_easy_setopt(e, CURLOPT_READDATA, t);
 }
 
 static CURLcode set_limits(struct transfer *t, CURL *e, long left_ms)

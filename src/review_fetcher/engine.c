@@ -18,8 +18,12 @@
 #include "store/store.h"
 #include "token_management/token_management.h"
 
+/* For which jobs there is room. The values stand in claim_body's statement. */
+enum room { ROOM_FOR_ALL, ROOM_FOR_PUSH, ROOM_BUT_PUSH, ROOM_FOR_NONE };
+
 struct claiming {
 	struct review_fetcher *rf;
+	enum room room;
 	struct job_claim claim;
 	bool found;
 };
@@ -36,6 +40,7 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	c->claim.branch_id = db_get_text(&cols[1]) ? mem_text(db_get_text(&cols[1])) : NULL;
 	c->claim.fence = db_get_int(&cols[2]);
 	c->claim.cancelled = db_get_int(&cols[3]) != 0;
+	c->claim.is_push = text_equal(db_get_text(&cols[4]), "push");
 	c->claim.is_quick = text_equal(db_get_text(&cols[4]), "quick");
 	c->claim.is_patient = db_get_int(&cols[5]) != 0;
 	return 0;
@@ -49,7 +54,10 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	"UPDATE jobs SET status = 'running', waiting_until_ms = NULL, lease_owner = $1,"       \
 	" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, $3)" \
 	" WHERE id = (SELECT id FROM jobs WHERE" CLAIMABLE                                     \
-	" ORDER BY created_at_ms, id LIMIT 1" skip ") AND" CLAIMABLE                           \
+	" AND (CAST($4 AS BIGINT) = 0 OR CAST($4 AS BIGINT) ="                                 \
+	" CASE WHEN mode = 'push' THEN 1 ELSE 2 END)"                                          \
+	" ORDER BY CASE WHEN mode = 'push' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1" skip  \
+	") AND" CLAIMABLE                                                                      \
 	" RETURNING id, branch_id, fence, cancel_requested, mode, patient"
 
 /*
@@ -69,7 +77,8 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	now_ms = now_us / 1000;
 	if (db_read(db, db_engine(db) == DB_POSTGRES ? skip_sql : sql, read_claim, c, f,
-		    db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms)) < 0)
+		    db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms),
+		    db_int(c->room)) < 0)
 		return -1;
 	return c->found ? job_tell(db, c->claim.id, f) : 0;
 }
@@ -137,9 +146,9 @@ static int begin_for_branch(struct review_fetcher *rf, struct job_claim *claim, 
 }
 
 /* Whether there may be more. */
-static bool claim_one(struct review_fetcher *rf)
+static bool claim_one(struct review_fetcher *rf, enum room room)
 {
-	struct claiming c = {.rf = rf};
+	struct claiming c = {.rf = rf, .room = room};
 	struct fault f = {0};
 	bool begun = false;
 
@@ -163,32 +172,46 @@ static bool claim_one(struct review_fetcher *rf)
 	return begun;
 }
 
+struct working {
+	size_t push, others;
+};
+
 static int count_working(void *arg, const void *key, size_t len, void *value)
 {
+	struct working *n = arg;
+	const struct job *j = value;
+
 	(void)key;
 	(void)len;
-	*(size_t *)arg += ((const struct job *)value)->waiting_until_ms == 0;
+	if (j->is_push)
+		n->push++;
+	else
+		n->others += j->waiting_until_ms == 0;
 	return 0;
 }
 
 /* Lock held. A job that says it waits for quota holds no place of others: those of another project
  * need not wait with it, and those of the same one queue at the same gate, where branches take
- * turns. */
-static bool has_room(const struct review_fetcher *rf)
+ * turns. Push has places of its own, so that its one call waits for no long walk. */
+static enum room find_room(const struct review_fetcher *rf)
 {
-	size_t n = 0;
+	struct working n = {0};
+	bool for_push, for_others;
 
-	if (rf->stopping || rf->jobs.count >= JOBS_HELD_MOST)
-		return false;
-	if (rf->jobs.count < JOBS_AT_ONCE)
-		return true;
+	if (rf->stopping)
+		return ROOM_FOR_NONE;
 	map_each(&rf->jobs, count_working, &n);
-	return n < JOBS_AT_ONCE;
+	for_push = n.push < PUSH_AT_ONCE;
+	for_others = n.others < JOBS_AT_ONCE && rf->jobs.count - n.push < JOBS_HELD_MOST;
+	if (for_push)
+		return for_others ? ROOM_FOR_ALL : ROOM_FOR_PUSH;
+	return for_others ? ROOM_BUT_PUSH : ROOM_FOR_NONE;
 }
 
 void jobs_look(struct review_fetcher *rf)
 {
-	bool room;
+	enum room room;
+	bool found;
 
 	pthread_mutex_lock(&rf->lock);
 	if (rf->looking || rf->stopping) {
@@ -199,17 +222,17 @@ void jobs_look(struct review_fetcher *rf)
 	rf->looking = true;
 	do {
 		rf->look_again = false;
-		room = has_room(rf);
+		room = find_room(rf);
 		pthread_mutex_unlock(&rf->lock);
-		room = room && claim_one(rf);
+		found = room != ROOM_FOR_NONE && claim_one(rf, room);
 		pthread_mutex_lock(&rf->lock);
-	} while (!rf->stopping && (room || rf->look_again));
+	} while (!rf->stopping && (found || rf->look_again));
 	rf->looking = false;
 	pthread_mutex_unlock(&rf->lock);
 }
 
 struct held {
-	struct job *jobs[JOBS_HELD_MOST];
+	struct job *jobs[JOBS_HELD_MOST + PUSH_AT_ONCE];
 	size_t n;
 };
 

@@ -28,6 +28,7 @@
 #define WALKS_PER_JOB 4
 #define JOBS_AT_ONCE 64     /* that work; one that waits for quota holds no place */
 #define JOBS_HELD_MOST 512  /* with those that wait */
+#define PUSH_AT_ONCE 16     /* of push, beside all others */
 #define TOKEN_JOBS_MAX 1000 /* unfinished jobs with an access token of their own */
 #define LEASE_MS 30000
 #define BEAT_MS 10000 /* how often leases are renewed and work of others is looked for */
@@ -84,7 +85,7 @@ struct job {
 	char id[37];
 	char *branch_id; /* NULL: with a token of its own */
 	int64_t client_id;
-	bool is_quick, is_patient;
+	bool is_quick, is_patient, is_push;
 	struct secret token;
 	_Atomic int64_t fence;
 	_Atomic unsigned batches_refused, batches_answered;
@@ -140,7 +141,7 @@ struct job_claim { /* what the claim of a row brought */
 	char id[37];
 	char *branch_id;
 	int64_t fence, client_id;
-	bool cancelled, is_quick, is_patient;
+	bool cancelled, is_quick, is_patient, is_push;
 };
 /* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or
  * NULL. */

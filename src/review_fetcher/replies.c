@@ -4,11 +4,16 @@
  * Google, twice: the change, and then the review as Google shows it, since an answer of 200 is no
  * proof of what it shows. When it cannot be read, Google's answer to the change is what we know.
  *
+ * Where it is not known whether Google did it (no answer came, or a 5xx; or a process died over the
+ * same key) the review is looked at: it shows our reply, so all is done; it shows what our row has,
+ * so nothing was done; or somebody else's reply, over which nobody may write unasked.
+ *
  * Nobody waits for long: what does not get its start within WAIT_MOST_MS is refused with the time
  * to ask again.
  */
 #include "review_fetcher/replies.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -55,6 +60,7 @@ static void unref(struct reply *x)
 	mem_free(x->account_id);
 	mem_free(x->location_id);
 	mem_free(x->review_id);
+	mem_free(x->known);
 	mem_free(x);
 }
 
@@ -67,7 +73,6 @@ static void finish(struct reply *x)
 	unref(x);
 }
 
-/* Nothing of it is known to be done, or asking again does the same again. */
 static void fail(struct reply *x, const struct fault *f)
 {
 	const struct reply_result r = {.fault = f, .status = x->status};
@@ -160,6 +165,14 @@ static void heed(struct reply *x, const struct google_error *e)
 	fail_with(x, FAULT_CONFLICT, 0, e->text);
 }
 
+/* It may be done or not. */
+static void look_because(struct reply *x, const char *why)
+{
+	snprintf(x->why, sizeof(x->why), "%.*s", google_words_fit(why, sizeof(x->why) - 1), why);
+	x->step = REPLY_LOOK;
+	ask(x);
+}
+
 static void read_refusal(struct reply *x)
 {
 	struct google_error e;
@@ -173,11 +186,102 @@ static void read_refusal(struct reply *x)
 	if (x->step == REPLY_CHANGE && !x->comment && x->answer.status == 404) {
 		x->step = REPLY_READ;
 		ask(x);
-	} else if (x->step == REPLY_READ && x->changed.len > 0 &&
-		   (e.class != GOOGLE_TOKEN_REFUSED || x->token_tried)) {
+	} else if (x->is_changed && (e.class != GOOGLE_TOKEN_REFUSED || x->token_tried)) {
 		store(x, NULL, 0);
+	} else if (x->step == REPLY_CHANGE && e.class == GOOGLE_TRANSIENT) {
+		look_because(x, e.text);
 	} else {
+		x->is_uncertain = x->is_uncertain && x->step != REPLY_CHANGE;
 		heed(x, &e);
+	}
+}
+
+/* No answer came. */
+static void read_silence(struct reply *x)
+{
+	const enum net_result result = x->answer.result;
+
+	if (x->is_changed) {
+		store(x, NULL, 0);
+	} else if (x->step == REPLY_CHANGE && (result == NET_BROKEN || result == NET_TOO_LARGE)) {
+		look_because(x, x->answer.error);
+	} else {
+		if (x->step == REPLY_CHANGE && result == NET_UNREACHABLE)
+			x->is_uncertain = false;
+		fail_with(x, FAULT_UPSTREAM, RETRY_MS, x->answer.error);
+	}
+}
+
+/* ---- the look ---- */
+
+enum shown { SHOWN_DONE, SHOWN_AS_BEFORE, SHOWN_OTHER };
+static const char *const shown_words[] = {"done", "as_before", "other"};
+
+/* Google cuts blanks at the ends. */
+static bool is_same_text(const char *a, const char *b)
+{
+	static const char blanks[] = " \t\r\n";
+	size_t len_a, len_b;
+
+	if (!a || !b)
+		return a == b;
+	a += strspn(a, blanks);
+	b += strspn(b, blanks);
+	for (len_a = strlen(a); len_a > 0 && strchr(blanks, a[len_a - 1]);)
+		len_a--;
+	for (len_b = strlen(b); len_b > 0 && strchr(blanks, b[len_b - 1]);)
+		len_b--;
+	return len_a == len_b && memcmp(a, b, len_a) == 0;
+}
+
+/* An enum shown, or -1. */
+static int compare(const struct reply *x, struct fault *f)
+{
+	const struct buf *body = &x->answer.body;
+	struct google_page page;
+	const char *reply;
+	int shown = SHOWN_OTHER;
+
+	if (google_review_read(buf_text(body), body->len, &page, f) < 0)
+		return -1;
+	reply = page.reviews[0].has_reply ? page.reviews[0].reply_text : NULL;
+	if (page.reviews[0].has_reply && !reply)
+		reply = "";
+	if (is_same_text(reply, x->comment))
+		shown = SHOWN_DONE;
+	else if (is_same_text(reply, x->known))
+		shown = SHOWN_AS_BEFORE;
+	google_page_done(&page);
+	return shown;
+}
+
+static void read_look(struct reply *x)
+{
+	struct fault f = {0};
+	const int shown = compare(x, &f);
+
+	if (shown >= 0)
+		log_event(LOG_INFO, "reply.looked", F_INT("review", x->review),
+			F_STR("shown", shown_words[shown]));
+	switch (shown) {
+	case SHOWN_DONE:
+		store(x, buf_text(&x->answer.body), x->answer.body.len);
+		return;
+	case SHOWN_AS_BEFORE:
+		if (*x->why) { /* it may still come: the next try looks again */
+			fail_with(x, FAULT_UPSTREAM, RETRY_MS, x->why);
+			return;
+		}
+		x->step = REPLY_CHANGE;
+		ask(x);
+		return;
+	case SHOWN_OTHER:
+		fail_with(x, FAULT_CONFLICT, 0,
+			"it is not known what became of this request, and Google shows another "
+			"reply now: read the review, and take a new key to replace that");
+		return;
+	default:
+		fail(x, &f);
 	}
 }
 
@@ -186,10 +290,7 @@ static void read_answer(struct task *task)
 	struct reply *x = CONTAINER_OF(task, struct reply, task);
 
 	if (x->answer.result != NET_ANSWERED) {
-		if (x->step == REPLY_READ && x->changed.len > 0)
-			store(x, NULL, 0);
-		else
-			fail_with(x, FAULT_UPSTREAM, RETRY_MS, x->answer.error);
+		read_silence(x);
 		return;
 	}
 	if (x->answer.status != 200) {
@@ -201,6 +302,11 @@ static void read_answer(struct task *task)
 		store(x, buf_text(&x->answer.body), x->answer.body.len);
 		return;
 	}
+	if (x->step == REPLY_LOOK) {
+		read_look(x);
+		return;
+	}
+	x->is_changed = true;
 	x->changed = x->answer.body;
 	x->answer.body = (struct buf){0};
 	x->step = REPLY_READ;
@@ -223,21 +329,24 @@ static void take_reply(void *arg, struct net_reply *reply)
 
 static void send(struct reply *x)
 {
+	const bool is_change = x->step == REPLY_CHANGE;
 	AUTO(buf_drop) struct buf url = BUF_INIT(LIMIT_URL_BYTES * 4);
 	struct net_request request = {
-		.method = x->step == REPLY_READ ? "GET"
-			  : x->comment          ? "PUT"
-						: "DELETE",
+		.method = !is_change   ? "GET"
+			  : x->comment ? "PUT"
+				       : "DELETE",
 		.bearer = secret_copy(&x->bearer),
 		.timeout_ms = GOOGLE_TIMEOUT_MS,
+		.send_by_mono_ms = is_change ? x->send_by_mono_ms : 0,
 		.max_reply_bytes = ANSWER_MAX,
 	};
 
+	x->is_uncertain |= is_change;
 	google_review_url(&url, x->rf->parts.settings->google_reviews_url, x->account_id,
 		x->location_id, x->review_id);
-	if (x->step == REPLY_CHANGE)
+	if (is_change)
 		buf_add_text(&url, "/reply");
-	if (x->step == REPLY_CHANGE && x->comment) {
+	if (is_change && x->comment) {
 		request.content_type = "application/json";
 		request.body = BUF_INIT(8 * REPLY_BYTES_MAX);
 		struct json_out o = JSON_OUT(&request.body);
@@ -255,10 +364,12 @@ static void take_token(void *arg, const struct token_result *result)
 	struct reply *x = arg;
 
 	secret_drop(&x->bearer);
-	if (result->outcome == TOKEN_READY) {
+	if (x->step == REPLY_CHANGE && clock_mono_ms() > x->send_by_mono_ms) {
+		fail_with(x, FAULT_THROTTLED, RETRY_MS, "it took too long: ask again");
+	} else if (result->outcome == TOKEN_READY) {
 		x->bearer = secret_from(result->view->access_token, result->view->access_token_len);
 		send(x);
-	} else if (x->step == REPLY_READ && x->changed.len > 0) {
+	} else if (x->is_changed) {
 		store(x, NULL, 0);
 	} else if (result->outcome == TOKEN_UNAVAILABLE) {
 		fail_with(x, FAULT_UPSTREAM,
@@ -283,7 +394,7 @@ static void begin(struct task *task)
 
 static void end_waiting(struct reply *x)
 {
-	if (x->step == REPLY_READ && x->changed.len > 0)
+	if (x->is_changed)
 		store(x, NULL, 0);
 	else
 		fail_with(x, FAULT_THROTTLED, RETRY_MS,

@@ -10,7 +10,8 @@
 
 #define REPLY_BRANCHES_MAX 16
 
-enum reply_step { REPLY_CHANGE, REPLY_READ }; /* asked of Google: do it; then show the review */
+/* Asked of Google: do it; show whether an earlier try did it; show the review behind it. */
+enum reply_step { REPLY_CHANGE, REPLY_LOOK, REPLY_READ };
 
 struct reply {
 	struct reply *next, *prev; /* of rf->replies; lock held */
@@ -19,12 +20,17 @@ struct reply {
 	char *comment, *key, *actor;
 	uint8_t hash[HASH_BLAKE2B_SIZE];
 	char *branch_id, *account_id, *location_id, *review_id;
+	char *known;             /* the reply that our row has; NULL: none */
+	int64_t send_by_mono_ms; /* later the key may be another process's */
 	struct gate *gate;
 	struct seat seat; /* lock held, as are nap and refs */
 	struct nap nap;   /* it waits no longer than this */
 	unsigned refs;
 	enum reply_step step;
 	bool token_tried;
+	bool is_uncertain; /* Google may have done it: who tries again has to look first */
+	bool is_changed;   /* Google said that it has done it */
+	char why[160];     /* a look follows upon this failure; "": upon an earlier try */
 	struct secret bearer;
 	struct net_reply answer; /* Google's newest */
 	struct buf changed;      /* Google's answer to the change: the reply as it has it */
@@ -48,10 +54,10 @@ void reply_branches_done(struct reply_branches *b);
 /* Finds the review and who can reach it. FAULT_MISSING. */
 MUST_CHECK int reply_find(struct reply *x, const struct review_scope *scope,
 	struct reply_branches *ret, struct fault *f);
-/* Takes an edit of the profile and the key, and writes the audit. 1: x->shown has the answer of
- * before. */
+/* Takes an edit of the profile and the key, and writes the audit; sets the step to begin with. 1:
+ * x->shown has the answer of before. */
 MUST_CHECK int reply_begin(struct reply *x, const struct actor *who, struct fault *f);
-/* Gives the key back: nothing was done, or asking again does it. */
+/* Gives the key back; one whose outcome is uncertain is kept, for the next try to know. */
 void reply_release(struct reply *x);
 /*
  * Stores the review as Google showed it (bytes), or as it is with what Google said to the change

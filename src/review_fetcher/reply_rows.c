@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rows of a reply. The caller's key is taken before Google is asked and gets its answer in the
- * transaction that stores the review. A process that dies in between leaves a key without an
- * answer; who asks again under it asks Google again for the same reply to the same review. A review
- * has one reply at most, and a PUT of it sets that one, so this makes no second reply.
+ * transaction that stores the review. A process that dies in between, or does not learn what Google
+ * did, leaves a key without an answer: who asks again under it looks at Google's review first, and
+ * sends the change only if it shows what it showed before.
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "review_fetcher/query.h"
@@ -48,6 +49,8 @@ static int see_branch(void *arg, const struct db_value *cols, size_t n_cols, str
 		x->location_id = mem_text(db_get_text(&cols[0]));
 		x->review_id = mem_text(db_get_text(&cols[1]));
 		s->deleted = cols[2].type != DB_NULL;
+		if (cols[5].type != DB_NULL)
+			x->known = mem_text(db_get_text(&cols[5]));
 		s->found = true;
 	}
 	if (db_get_text(&cols[3])[0] == '\0') /* of a job with a token of its own */
@@ -63,7 +66,8 @@ static int find_body(struct db *db, void *arg, struct fault *f)
 	AUTO(query_done) struct query q = {0};
 
 	query_init(&q, db,
-		"SELECT r.location_id, r.review_id, r.deleted_at_ms, p.branch_id, p.account_id"
+		"SELECT r.location_id, r.review_id, r.deleted_at_ms, p.branch_id, p.account_id,"
+		" r.reply_text"
 		" FROM reviews r JOIN location_parents p ON p.location_id = r.location_id");
 	query_where(&q, " WHERE r.id = $?", db_int(s->x->review));
 	query_scope(&q, "p.branch_id", s->scope);
@@ -165,7 +169,10 @@ static int take_key(struct db *db, struct beginning *b, int64_t now_us, struct f
 		    db_text(x->rf->owner), db_int(now_us + LEASE_US),
 		    db_int(b->lease_until_us)) < 0)
 		return -1;
-	return changed > 0 ? 0 : say_busy(f);
+	if (changed == 0)
+		return say_busy(f);
+	x->is_uncertain = true;
+	return 0;
 }
 
 static int write_audit(struct db *db, const struct beginning *b, struct fault *f)
@@ -188,7 +195,7 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 	int64_t now_us, wait_ms;
 	int taken = 0;
 
-	b->is_known = false;
+	b->is_known = b->x->is_uncertain = false;
 	if (db_now_us(db, &now_us, f) < 0)
 		return -1;
 	if (b->x->key)
@@ -210,22 +217,29 @@ int reply_begin(struct reply *x, const struct actor *who, struct fault *f)
 {
 	struct beginning b = {.x = x, .who = who};
 	AUTO(buf_drop) struct buf said = BUF_INIT(16 * 1024);
+	int taken;
 
+	x->send_by_mono_ms = clock_mono_ms() + LEASE_US / 1000;
 	buf_addf(&said, "%s;%lld;", x->comment ? "put" : "delete", (long long)x->review);
 	buf_add_text(&said, x->comment ? x->comment : "");
 	hash_blake2b(said.data, said.len, x->hash);
-	return store_transact(x->rf->parts.store, begin_body, &b, f);
+	taken = store_transact(x->rf->parts.store, begin_body, &b, f);
+	x->step = x->is_uncertain ? REPLY_LOOK : REPLY_CHANGE;
+	return taken;
 }
 
 static int release_body(struct db *db, void *arg, struct fault *f)
 {
+	static const char forget_sql[] = "DELETE FROM reply_requests WHERE actor = $1"
+					 " AND idempotency_key = $2 AND owner = $3"
+					 " AND answer IS NULL";
+	static const char keep_sql[] = "UPDATE reply_requests SET lease_until_us = 0"
+				       " WHERE actor = $1 AND idempotency_key = $2 AND owner = $3"
+				       " AND answer IS NULL";
 	const struct reply *x = arg;
 
-	return db_exec(db,
-		"DELETE FROM reply_requests WHERE actor = $1 AND idempotency_key = $2 AND owner = "
-		"$3"
-		" AND answer IS NULL",
-		NULL, f, db_text(x->actor), db_text(x->key), db_text(x->rf->owner));
+	return db_exec(db, x->is_uncertain ? keep_sql : forget_sql, NULL, f, db_text(x->actor),
+		db_text(x->key), db_text(x->rf->owner));
 }
 
 void reply_release(struct reply *x)
