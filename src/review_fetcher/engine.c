@@ -57,8 +57,7 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	" AND (CAST($4 AS BIGINT) = 0 OR CAST($4 AS BIGINT) ="                                 \
 	" CASE WHEN mode = 'push' THEN 1 ELSE 2 END)"                                          \
 	" ORDER BY CASE WHEN mode = 'push' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1" skip  \
-	") AND" CLAIMABLE                                                                      \
-	" RETURNING id, branch_id, fence, cancel_requested, mode, patient"
+	") AND" CLAIMABLE " RETURNING id, branch_id, fence, cancel_requested, mode, patient"
 
 /*
  * The outer condition is what makes the claim one's own where two processes found the same row at

@@ -539,6 +539,7 @@ void job_begin(struct review_fetcher *rf, const struct job_claim *claim, struct 
 	j->client_id = claim->client_id;
 	j->is_quick = claim->is_quick;
 	j->is_patient = claim->is_patient;
+	j->is_push = claim->is_push;
 	j->cancelled = claim->cancelled;
 	j->refs = 2; /* the map's and ours */
 	if (failure)

@@ -175,6 +175,38 @@ test('an_accounts_notifications_are_set_shown_and_removed', async () => {
 	assert.equal((await ask('PUT', { topic: 'projects/p/topics/t' })).status, 429);
 });
 
+// Each page of theirs takes two seconds, and each has some to go.
+test('a_message_leads_to_its_call_within_seconds_though_all_places_for_jobs_are_taken_and_more_wait', async (t) => {
+	const busy = await startSimulator({ t, args: ['--users', '1', '--accounts', '1', '--locations', '3', '--reviews', '600', '--reviews-exact'] });
+	const there = await startService({ t, simulator: busy, env: FAST });
+	const as = await begin(there);
+	const { locations } = await busy.control('GET', '/world/locations');
+	const { text } = await send('GET', `${busy.url}/_control/world/locations/${locations[0].name.split('/').at(-1)}/reviews?limit=1`);
+	const review = JSON.parse(text.split('\n')[0]);
+	await busy.control('POST', '/world', { op: 'edit', review: review.name, comment: 'in a hurry', rating: 2 });
+	await busy.fault({ target: 'reviews', latency_ms: 2000 });
+	const { access_token } = await there.token('harbour', { key: as }).then(({ json }) => json);
+	for (let i = 0; i < 70; i++)
+		assert.equal((await there.post('/api/v1/review-fetch', { access_token }, { key: as })).status, 202);
+	const states = async () => {
+		const { jobs } = (await there.get('/api/v1/jobs?limit=500', { key: as })).json;
+		return (state) => jobs.filter((job) => job.status === state && job.mode !== 'push').length;
+	};
+	await eventually(async () => assert.equal((await states())('running'), 64), PATIENT);
+	const token = (await busy.control('POST', '/sign', { claims: identity() })).token;
+	const began = Date.now();
+	assert.equal((await push(message(about(review)), { to: there, token })).status, 204);
+	await eventually(async () => {
+		const { reviews } = (await there.get(`/api/v1/reviews?rating=2&limit=500&location_id=${review.name.split('/')[3]}`, { key: as })).json;
+		assert.equal(reviews.find((one) => one.google_review_id === review.reviewId)?.comment, 'in a hurry');
+	}, PATIENT);
+	const took = Date.now() - began;
+	const count = await states();
+	assert.ok(count('running') === 64 && count('queued') === 6, `the walks were still there, ${count('running')} and ${count('queued')}`);
+	assert.ok(took < 10000, `${took} ms`);
+	assert.equal(Object.values((await busy.counts()).by_kind.review ?? {}).reduce((sum, n) => sum + n, 0), 1);
+});
+
 test('over_postgresql_a_message_does_the_same', async (t) => {
 	const postgres = await startPostgres({ t });
 	const there = await startService({ t, simulator: google, postgres, env: FAST });
