@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Account Management v1: accounts.list. */
+#include "simulator/accounts_api.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +10,7 @@
 
 #define PAGE 20
 
-static void put_account(const struct world *w, uint64_t account, struct json_out *o)
+void account_write(const struct world *w, uint64_t account, struct json_out *o)
 {
 	char id[WORLD_ID_SIZE], name[WORLD_NAME_SIZE], title[WORLD_NAME_SIZE], number[32];
 	const char *type = world_account_type(w, account);
@@ -83,7 +85,7 @@ static void write_page(struct request *r, const struct listing *l, uint64_t scop
 			json_key(&o, "accounts");
 			json_open(&o, '[');
 		}
-		put_account(w, account, &o);
+		account_write(w, account, &o);
 	}
 	if (n)
 		json_close(&o, ']');

@@ -55,6 +55,10 @@ static const struct route routes[] = {
 	{"GET", "_control/world/locations/*", KIND_CONTROL, control_world_location},
 	{"GET", "_control/world/locations/*/reviews", KIND_CONTROL, control_world_location_reviews},
 	{"GET", "_control/world/reviews", KIND_CONTROL, control_world_reviews},
+	{"GET", "_control/demo/accounts", KIND_CONTROL, control_demo_accounts},
+	{"GET", "_control/demo/locations", KIND_CONTROL, control_demo_locations},
+	{"GET", "_control/demo/reviews", KIND_CONTROL, control_demo_reviews},
+	{"GET", "_control/demo/places", KIND_CONTROL, control_demo_places},
 };
 
 /* Fits the path to the pattern, leaving in args where each star's segment begins. */

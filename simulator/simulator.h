@@ -70,7 +70,8 @@ handler_fn control_help, control_counts, control_counts_reset, control_faults_ge
 	control_tokens, control_grants, control_sign, control_security_event, control_keys_post,
 	control_quota, control_world_get, control_world_post, control_world_users,
 	control_world_accounts, control_world_locations, control_world_location,
-	control_world_location_reviews, control_world_reviews;
+	control_world_location_reviews, control_world_reviews, control_demo_accounts,
+	control_demo_locations, control_demo_reviews, control_demo_places;
 
 /* Which of the token kinds a form is. */
 enum kind token_kind(const struct request *r);

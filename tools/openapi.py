@@ -14,7 +14,8 @@ stands above):
       | WORDS
       path|query|header NAME TYPE WORDS         page: limit and cursor of a list
       body SCHEMA [MEDIA]                       what is sent
-      answer STATUS SCHEMA [MEDIA] [WORDS]      SCHEMA "-": no body, "text": some text
+      answer STATUS SCHEMA [MEDIA] [WORDS]      SCHEMA "-": no body, "text": some text;
+                                                with []: a list of it
       problem STATUS WORDS                      beside those that every route can answer
       example body JSON | path NAME=VALUE | query NAME=VALUE
 
@@ -163,7 +164,9 @@ class Reader:
         answer = it['responses'].setdefault(status, {'description': ' '.join(more) or words_for(status)})
         if schema == '-':
             return
-        kind = {'type': 'string'} if schema == 'text' else {'$ref': f'#/components/schemas/{schema}'}
+        kind = {'type': 'string'} if schema == 'text' else {'$ref': f'#/components/schemas/{schema.removesuffix("[]")}'}
+        if schema.endswith('[]'):
+            kind = {'type': 'array', 'items': kind}
         answer.setdefault('content', {})[media] = {'schema': kind}
 
     def add_example(self, it, rest):

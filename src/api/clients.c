@@ -287,8 +287,8 @@ static void on_revoked(void *arg, const struct revoke_result *r)
 
 static int delete_client(struct request *req, struct fault *f)
 {
-	const bool revokes = request_query_flag(req, "revoke") == 1;
-	const bool force = request_query_flag(req, "force") == 1;
+	const bool revokes = request_query_flag(req, "revoke");
+	const bool force = request_query_flag(req, "force");
 	AUTO(client_done) struct client c = {0};
 	AUTO(buf_drop) struct buf warning = BUF_INIT(1024);
 	int purges;

@@ -135,7 +135,7 @@ static int find_job(struct request *req, struct nested *n, struct fault *f)
 
 static int stream_nested(struct request *req, struct fault *f)
 {
-	const int sample = request_query_flag(req, "sample");
+	const int sample = request_query_either(req, "sample");
 	struct nested *n = mem_alloc(sizeof(*n));
 
 	n->stream = (struct stream){.fill = fill, .close = close_stream, .is_sse = true};

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include "api/negotiate.h"
 #include "api/request_life.h"
 #include "api/route.h"
@@ -163,17 +162,16 @@ int64_t request_query_int(
 	return fallback;
 }
 
-int request_query_flag(struct request *req, const char *name)
+int request_query_either(struct request *req, const char *name)
 {
-	static const char *const words[][2] = {
-		{"false", "true"}, {"0", "1"}, {"no", "yes"}, {"off", "on"}};
+	static const char *const words[][2] = {{"false", "true"}, {"0", "1"}};
 	const char *text = request_query(req, name);
 	char shown[TEXT_EXCERPT_SIZE];
 
 	if (text == NULL)
 		return -1;
 	for (size_t i = 0; i < 2 * ARRAY_LEN(words); i++)
-		if (strcasecmp(text, words[i / 2][i % 2]) == 0)
+		if (strcmp(text, words[i / 2][i % 2]) == 0)
 			return (int)(i % 2);
 	request_error(req, "query", name, "is '%s': give true or false", text_excerpt(text, shown));
 	return -1;

@@ -119,8 +119,8 @@ const char *request_text(struct request *req, const char *text);
 /* Query numbers: absent gives fallback; not a number or out of bounds adds an error (see below). */
 int64_t request_query_int(
 	struct request *req, const char *name, int64_t least, int64_t most, int64_t fallback);
-/* 1, 0, or -1 when absent; true, yes, on and 1 are yes. Anything else adds an error. */
-int request_query_flag(struct request *req, const char *name);
+/* 1 for true or 1, 0 for false or 0, -1 when absent. Anything else adds an error. */
+int request_query_either(struct request *req, const char *name);
 /* limit and cursor of a list, with the contract's bounds. */
 void request_page(struct request *req, int64_t *ret_limit, const char **ret_cursor);
 

@@ -5,7 +5,19 @@
 #include <string.h>
 
 #include "api/problem.h"
+#include "base/text.h"
 #include "review_fetcher/review_fetcher.h"
+
+bool request_query_flag(struct request *req, const char *name)
+{
+	const char *value = request_query(req, name);
+	char shown[TEXT_EXCERPT_SIZE];
+
+	if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		request_error(req, "query", name, "is '%s': give true or false",
+			text_excerpt(value, shown));
+	return value && strcmp(value, "true") == 0;
+}
 
 static bool sees(struct request *req, const char *branch_id)
 {
@@ -56,7 +68,7 @@ void revoking_write(struct request *req, struct json_out *out, const struct revo
 
 int revoking_purge(struct request *req, const char *branch_id, struct fault *f)
 {
-	if (request_query_flag(req, "purge") != 1)
+	if (!request_query_flag(req, "purge"))
 		return 0;
 	return reviews_purge_branch(request_reviews(req), branch_id, f) < 0 ? -1 : 1;
 }

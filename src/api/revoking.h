@@ -5,6 +5,9 @@
 
 #include "api/request.h"
 
+/* A query parameter that is true or false; absent is false, anything else an error. */
+bool request_query_flag(struct request *req, const char *name);
+
 /*
  * Worker. REVOKE_SHARED: 409 with the siblings that the caller may see by name, and the count of
  * all.

@@ -48,6 +48,7 @@ static const struct route *const tables[] = {
 	job_routes,
 	review_routes,
 	nested_routes,
+	demo_routes,
 	event_routes,
 	docs_routes,
 };

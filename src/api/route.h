@@ -59,6 +59,7 @@ void route_use(const struct route *extra);
 extern const struct route overview_routes[], key_routes[], google_routes[], notification_routes[],
 	reply_routes[], health_routes[], client_routes[], audit_routes[], connect_routes[],
 	link_routes[], token_routes[], import_routes[], job_routes[], review_routes[],
-	nested_routes[], event_routes[], session_routes[], console_routes[], docs_routes[];
+	nested_routes[], demo_routes[], event_routes[], session_routes[], console_routes[],
+	docs_routes[];
 
 #endif

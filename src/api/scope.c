@@ -63,7 +63,7 @@ static bool is_visible(const char *text)
 	return *text == '\0';
 }
 
-static int take_token(struct request *req, json_t *body, struct job_input *ret, struct fault *f)
+int body_token(struct request *req, json_t *body, struct secret *ret, struct fault *f)
 {
 	const char *token;
 
@@ -76,13 +76,23 @@ static int take_token(struct request *req, json_t *body, struct job_input *ret, 
 			"token alone, as the provider gave it");
 	if (request_check(req, f) < 0)
 		return -1;
+	*ret = secret_from(token, strlen(token));
+	return 0;
+}
+
+static int take_token(struct request *req, json_t *body, struct job_input *ret, struct fault *f)
+{
+	AUTO(secret_drop) struct secret token = {0};
+
+	if (body_token(req, body, &token, f) < 0)
+		return -1;
 	if (req->has_key && req->key.is_bound)
 		return refuse(req, 403,
 			"This key is bound to branches, so it cannot bring an access token of its "
 			"own: "
 			"give branch_id",
 			f);
-	ret->access_token = secret_from(token, strlen(token));
+	ret->access_token = secret_take(&token);
 	return 0;
 }
 

@@ -28,6 +28,13 @@ MUST_CHECK int job_check(struct request *req, const char *id, struct fault *f);
 MUST_CHECK int job_source(
 	struct request *req, json_t *body, struct job_input *ret, struct fault *f);
 
+/*
+ * The body's access_token as its own caller brings it; *ret by secret_drop. -1: missing, empty or
+ * not what a header can carry (422, with all other errors so far), or blank (401, the original's
+ * sentence).
+ */
+MUST_CHECK int body_token(struct request *req, json_t *body, struct secret *ret, struct fault *f);
+
 /* Ends a list: next_cursor, and the object. */
 void list_end(struct json_out *out, const struct buf *cursor);
 

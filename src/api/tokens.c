@@ -297,7 +297,7 @@ static int revoke_token(struct request *req, struct fault *f)
 	const struct revoke_wish wish = {
 		.branch_id = branch_id,
 		.who = &who,
-		.force = request_query_flag(req, "force") == 1,
+		.force = request_query_flag(req, "force"),
 	};
 
 	(void)request_query_flag(req, "purge"); /* a wrong one is said before anything is done */

@@ -29,7 +29,7 @@ const ended = (id) => eventually(async () => {
 before(async () => {
 	google = await startSimulator({ args: ['--users', '2', '--accounts', '1', '--locations', '3', '--reviews', '5'] });
 	service = await startService({ simulator: google, env: {
-		GOOGLE_REQUESTS_PER_MINUTE: 600000, RETRY_INITIAL_BACKOFF_MS: 10, RETRY_MAX_BACKOFF_MS: 200, RETRY_MAX_RETRIES: 1,
+		MOCK_GOOGLE_API: 'true', SIMULATOR_URL: google.url, GOOGLE_REQUESTS_PER_MINUTE: 600000, RETRY_INITIAL_BACKOFF_MS: 10, RETRY_MAX_BACKOFF_MS: 200, RETRY_MAX_RETRIES: 1,
 		GOOGLE_CLIENT_ID: APP.client_id, GOOGLE_CLIENT_SECRET: APP.client_secret,
 		GOOGLE_PUSH_ACCOUNT: PUSHER.email, GOOGLE_PUSH_AUDIENCE: PUSHER.aud } });
 	const key = await service.key('admin');
@@ -192,6 +192,12 @@ describe('each answer is as described', () => {
 		await hit('GET /api/v1/stream/nested', { query: { session_id: session.json.session_id, max_wait_sec: 5 }, status: 200 });
 		await hit('GET /api/v1/stream/nested', { status: 400 });
 		await hit('DELETE /api/v1/jobs/{id}', { path: { id: job }, status: 409 });
+		for (const what of ['accounts', 'locations', 'reviews']) {
+			await hit(`GET /api/v1/demo/${what}`, { status: 200 });
+			await hit(`GET /api/v1/demo/stream/${what}`, { status: 200 });
+		}
+		await hit('POST /api/v1/demo/nested', { json: { access_token: 'anything' }, status: 200 });
+		await hit('GET /api/v1/demo/stream/nested', { query: { max_locations: 2 }, status: 200 });
 		const events = await hit('GET /api/v1/events', { headers: { accept: 'application/json' }, status: 200 });
 		assert.ok(events.json.events.length > 3);
 	});
@@ -383,7 +389,7 @@ test('what_is_unknown_is_ignored_as_it_is_said', async () => {
 // ---- nothing too much; after all others ----
 
 // What takes a state of things that other tests make: a provider that never answers well, a second process.
-const ELSEWHERE = new Set(['Problem.wrong_account', 'Connected.wrong_account']);
+const ELSEWHERE = new Set(['Problem.wrong_account', 'Connected.wrong_account', 'DemoNested.truncated']);
 
 test('nothing_is_described_that_was_never_answered', () => {
 	const silent = [];
