@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "core/metrics.h"
+#include "core/settings.h"
 #include "store/store.h"
 
 #define CONNECTIONS(state)                                                                       \
@@ -51,6 +52,27 @@ static struct metric parked = METRIC_GAUGE("review_fetcher_locations_parked",
 	"Locations that are left alone for a while, because they cannot be read.", "");
 static struct metric importing = METRIC_GAUGE("review_fetcher_import_lines_waiting",
 	"Imported connections that wait to be verified.", "");
+
+#define BEHIND(consumer)                                                                 \
+	METRIC_GAUGE("review_fetcher_delivery_lag",                                      \
+		"How many events a consumer has not taken; 0 where none is configured.", \
+		"consumer=\"" consumer "\"")
+#define LATE(consumer)                                                                         \
+	METRIC_GAUGE("review_fetcher_delivery_lag_seconds",                                    \
+		"How long the oldest event that a consumer has not taken has waited; 0: none " \
+		"has.",                                                                        \
+		"consumer=\"" consumer "\"")
+
+struct consumer {
+	const char *name;
+	struct metric behind, late;
+};
+static struct consumer consumers[] = {
+	{"kafka", BEHIND("kafka"), LATE("kafka")},
+	{"webhook", BEHIND("webhook"), LATE("webhook")},
+};
+METRICS_FROM_START(
+	&consumers[0].behind, &consumers[0].late, &consumers[1].behind, &consumers[1].late)
 
 struct counting {
 	struct figure *figures;
@@ -165,15 +187,52 @@ static int measure_reviews(struct db *db, int64_t now_ms, struct fault *f)
 		db, &parked, "SELECT count(*) FROM locations WHERE parked_at_ms IS NOT NULL", f);
 }
 
-static int measure_body(struct db *db, void *arg, struct fault *f)
-{
-	const int64_t now_ms = clock_wall_ms();
+struct lag {
+	int64_t position, end, oldest_ms;
+};
 
-	(void)arg;
-	return measure_tokens(db, now_ms, f) < 0 ? -1 : measure_reviews(db, now_ms, f);
+static int take_lag(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct lag *l = arg;
+
+	(void)n_cols, (void)f;
+	l->position = db_get_int(&cols[0]);
+	l->end = db_get_int(&cols[1]);
+	l->oldest_ms = cols[2].type == DB_NULL ? INT64_MAX : db_get_int(&cols[2]);
+	return 0;
 }
 
-int figures_measure(struct store *store, struct fault *f)
+/* From the rows and not by who delivers, for it may be nobody. */
+static int measure_delivery(
+	struct db *db, struct consumer *c, bool is_configured, int64_t now_ms, struct fault *f)
 {
-	return store_use(store, measure_body, NULL, f);
+	static const char sql[] =
+		"SELECT c.position, (SELECT COALESCE(max(e.position), 0) FROM events e),"
+		" (SELECT e.at_ms FROM events e WHERE e.position > c.position"
+		" ORDER BY e.position LIMIT 1) FROM event_consumers c WHERE c.name = $1";
+	struct lag l = {.oldest_ms = INT64_MAX};
+
+	if (is_configured && db_read(db, sql, take_lag, &l, f, db_text(c->name)) < 0)
+		return -1;
+	metric_set(&c->behind, l.end > l.position ? l.end - l.position : 0);
+	metric_set(&c->late, l.oldest_ms < now_ms ? (now_ms - l.oldest_ms) / 1000 : 0);
+	return 0;
+}
+
+static int measure_body(struct db *db, void *arg, struct fault *f)
+{
+	const struct settings *s = arg;
+	const int64_t now_ms = clock_wall_ms();
+
+	if (measure_tokens(db, now_ms, f) < 0 || measure_reviews(db, now_ms, f) < 0 ||
+		measure_delivery(db, &consumers[0], s->kafka_bootstrap_servers != NULL, now_ms, f) <
+			0 ||
+		measure_delivery(db, &consumers[1], s->webhook_url != NULL, now_ms, f) < 0)
+		return -1;
+	return figures_measure_quota(db, s->google_requests_per_minute, f);
+}
+
+int figures_measure(struct store *store, const struct settings *settings, struct fault *f)
+{
+	return store_use(store, measure_body, (void *)(uintptr_t)settings, f);
 }

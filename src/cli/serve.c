@@ -208,7 +208,9 @@ static int check_database(void *arg, struct fault *f)
 
 static int measure(void *arg, struct fault *f)
 {
-	return figures_measure(((struct service *)arg)->store, f);
+	const struct service *s = arg;
+
+	return figures_measure(s->store, s->settings, f);
 }
 
 static bool is_kafka_connected(void *arg)

@@ -52,7 +52,8 @@ struct settings {
 	int64_t token_refresh_concurrency; /* background refreshes in flight */
 	int64_t connect_wrong_account;     /* enum wrong_account */
 	const char *token_read_audit;
-	int64_t token_read_sample; /* of it: -1 not at all, 0 counted, else each of so many */
+	int64_t audit_retention_ms; /* 0: for ever */
+	int64_t token_read_sample;  /* of it: -1 not at all, 0 counted, else each of so many */
 	/* Reviews */
 	int64_t review_sync_interval_ms, review_full_sync_interval_ms, review_retention_ms;
 	/* Retry */

@@ -122,6 +122,8 @@ const struct setting settings_table[] = {
 		.meaning = "What happens when another account consents than the branch's workspace_email. warn: it is connected, and the page, the connection and the audit say so. refuse: nothing is stored."},
 	{tokens, "TOKEN_READ_AUDIT", TEXT(token_read_audit, 16), .fallback = "count",
 		.meaning = "What the audit keeps of tokens handed out: off; count, by key and branch, a row a minute; sample:N, each Nth with its time and address; all."},
+	{tokens, "AUDIT_RETENTION_DAYS", NUMBER(SETTING_DAYS, audit_retention_ms, 0, 36500), .unit = "days",
+		.fallback = "0", .meaning = "Rows of the audit that are older are taken away; 0: kept for ever."},
 
 	{reviews, "REVIEW_SYNC_INTERVAL_SEC", NUMBER(SETTING_SECONDS, review_sync_interval_ms, 0, 2592000),
 		.unit = "seconds", .fallback = "3600", .meaning = "Quick pass per location, jittered; 0: only on request."},

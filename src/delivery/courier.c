@@ -10,15 +10,14 @@
 #define AGAIN_MS 2000 /* after a fault of the database */
 #define ELSEWHERE_MS (COURIER_LEASE_MS / 3)
 
-void courier_init(struct courier *c, struct store *s, const char *name, struct metric *lag,
+void courier_init(struct courier *c, struct store *s, const char *name,
 	const struct courier_ops *ops, void *arg)
 {
 	pthread_condattr_t attr;
 
-	*c = (struct courier){.store = s, .ops = ops, .arg = arg, .lag = lag};
+	*c = (struct courier){.store = s, .ops = ops, .arg = arg};
 	rand_uuid4(c->owner);
 	event_consumer_init(&c->consumer, name, c->owner, COURIER_LEASE_MS);
-	metric_register(lag);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -40,7 +39,6 @@ static void leave(struct courier *c)
 		return;
 	c->is_ours = false;
 	c->ops->leave(c->arg);
-	metric_set(c->lag, 0); /* the holder's figure counts */
 }
 
 /* 1: the lease is ours, with enough left for a piece of work; 0: another's. */
@@ -101,13 +99,9 @@ int courier_read(struct courier *c, const struct event_filter *filter, int64_t l
 	return 0;
 }
 
-int courier_advance(struct courier *c, int64_t position, int64_t end, struct fault *f)
+int courier_advance(struct courier *c, int64_t position, struct fault *f)
 {
-	const int outcome = event_consumer_advance(c->store, &c->consumer, position, f);
-
-	if (outcome == LEASE_HELD && end >= 0)
-		metric_set(c->lag, end > position ? end - position : 0);
-	return outcome < 0 ? -1 : 0;
+	return event_consumer_advance(c->store, &c->consumer, position, f) < 0 ? -1 : 0;
 }
 
 /* ---- the thread ---- */

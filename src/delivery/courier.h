@@ -35,7 +35,6 @@ struct courier {
 	void *arg;
 	struct event_consumer consumer;
 	char owner[RAND_UUID_SIZE];
-	struct metric *lag;
 	bool is_ours, is_failing; /* the thread's own */
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -43,7 +42,7 @@ struct courier {
 	bool is_started, is_ending, is_woken; /* under the lock */
 };
 
-void courier_init(struct courier *c, struct store *s, const char *name, struct metric *lag,
+void courier_init(struct courier *c, struct store *s, const char *name,
 	const struct courier_ops *ops, void *arg);
 void courier_start(struct courier *c);
 void courier_wake(struct courier *c); /* there is something to do. Any thread */
@@ -58,6 +57,6 @@ int64_t courier_position(const struct courier *c);
 MUST_CHECK int courier_read(struct courier *c, const struct event_filter *filter, int64_t limit,
 	struct events_range *range, event_each_fn *each, void *arg, struct fault *f);
 /* All up to position is done. 0, or -1; a lost lease is noticed by the next round. */
-MUST_CHECK int courier_advance(struct courier *c, int64_t position, int64_t end, struct fault *f);
+MUST_CHECK int courier_advance(struct courier *c, int64_t position, struct fault *f);
 
 #endif

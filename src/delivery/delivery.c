@@ -6,12 +6,6 @@
 #include "delivery/parked.h"
 #include "delivery/webhook.h"
 
-#define LAG "review_fetcher_delivery_lag"
-#define LAG_HELP "How many events a consumer is behind, at the process that delivers; else 0."
-
-static struct metric kafka_lag = METRIC_GAUGE(LAG, LAG_HELP, "consumer=\"kafka\"");
-static struct metric webhook_lag = METRIC_GAUGE(LAG, LAG_HELP, "consumer=\"webhook\"");
-
 struct delivery {
 	struct delivery_parts parts;
 	struct kafka_sink *kafka; /* NULL: not configured, as webhook */
@@ -28,10 +22,7 @@ MUST_CHECK static int add_kafka(struct delivery *d, struct fault *f)
 	struct kafka_sink *k = d->kafka = mem_alloc(sizeof(*k));
 
 	k->parts = &d->parts;
-	courier_init(&k->courier, d->parts.store, KAFKA_CONSUMER, &kafka_lag, &kafka_ops, k);
-	metric_register(&kafka_delivered);
-	metric_register(&kafka_failed);
-	metric_register(&kafka_dead);
+	courier_init(&k->courier, d->parts.store, KAFKA_CONSUMER, &kafka_ops, k);
 	return kafka_link_open(&k->link, NULL, d->parts.settings, f);
 }
 
@@ -39,7 +30,7 @@ MUST_CHECK static int add_webhook(struct delivery *d, struct fault *f)
 {
 	struct webhook *w = d->webhook = mem_alloc(sizeof(*w));
 
-	courier_init(&w->courier, d->parts.store, WEBHOOK_CONSUMER, &webhook_lag, &webhook_ops, w);
+	courier_init(&w->courier, d->parts.store, WEBHOOK_CONSUMER, &webhook_ops, w);
 	return webhook_init(w, &d->parts, f);
 }
 

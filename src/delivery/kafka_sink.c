@@ -21,6 +21,7 @@ struct metric kafka_dead = METRIC_COUNTER("review_fetcher_deliveries_total",
 struct metric kafka_failed = METRIC_COUNTER("review_fetcher_deliveries_total",
 	"Events for which a consumer has answered, by outcome.",
 	"consumer=\"kafka\",outcome=\"failed\"");
+METRICS_FROM_START(&kafka_delivered, &kafka_dead, &kafka_failed)
 
 /* ---- reading ---- */
 
@@ -166,7 +167,7 @@ static int64_t work(void *arg, struct fault *f)
 	position = done == k->n ? range.after
 		   : done > 0   ? k->batch[done - 1].position
 				: courier_position(&k->courier);
-	if (courier_advance(&k->courier, position, range.end, f) < 0 || sent < 0)
+	if (courier_advance(&k->courier, position, f) < 0 || sent < 0)
 		return -1;
 	if (!atomic_load(&k->link.is_up))
 		return kafka_link_wait_ms(&k->link);

@@ -22,6 +22,7 @@ struct metric webhook_failed =
 	METRIC_COUNTER(FAMILY, HELP, "consumer=\"webhook\",outcome=\"failed\"");
 struct metric webhook_parked =
 	METRIC_COUNTER(FAMILY, HELP, "consumer=\"webhook\",outcome=\"parked\"");
+METRICS_FROM_START(&webhook_delivered, &webhook_failed, &webhook_parked)
 
 /* ---- the receiver as a whole ---- */
 
@@ -229,7 +230,7 @@ MUST_CHECK static int move_on(struct webhook *w, struct fault *f)
 		position = w->window[n++]->position;
 	if (n == w->n)
 		position = w->read_to;
-	if (courier_advance(&w->courier, position, w->end, f) < 0)
+	if (courier_advance(&w->courier, position, f) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		webhook_item_free(w->window[i]);
@@ -310,9 +311,6 @@ int webhook_init(struct webhook *w, const struct delivery_parts *parts, struct f
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->settled, &attr);
 	pthread_condattr_destroy(&attr);
-	metric_register(&webhook_delivered);
-	metric_register(&webhook_failed);
-	metric_register(&webhook_parked);
 	return webhook_read_secrets(&parts->settings->webhook_secret, w->secrets, f);
 }
 

@@ -15,6 +15,7 @@
 #define RESERVE_SHARE 10 /* a tenth */
 #define RESERVE_BURST 5
 #define AHEAD_MOST_US 120000000
+#define MINUTE_US 60000000
 #define ANSWERED_EVERY_MS 600000
 #define LATELY_MS (24LL * 60 * 60 * 1000)
 #define EDITS_PER_MINUTE 10
@@ -78,14 +79,19 @@ static int take(struct db *db, struct row *r, struct fault *f)
 		" reserve_next_us = CASE WHEN paused_until_us > $3 THEN reserve_next_us"
 		" WHEN reserve_next_us > $3 AND reserve_next_us <= $3 + $4 THEN reserve_next_us + "
 		"$6"
-		" ELSE $3 + $6 END"
-		" WHERE project = $1 AND api = $2 RETURNING " ROW_COLUMNS;
+		" ELSE $3 + $6 END,"
+		" before_starts = CASE WHEN minute = $7 THEN before_starts"
+		" WHEN minute = $7 - 1 THEN minute_starts ELSE 0 END,"
+		" minute_starts = CASE WHEN minute = $7 THEN minute_starts ELSE 0 END"
+		" + CASE WHEN paused_until_us > $3 THEN 0 ELSE CAST($8 AS BIGINT) END,"
+		" minute = $7 WHERE project = $1 AND api = $2 RETURNING " ROW_COLUMNS;
 	struct budget_ask *a = r->ask;
 
 	return db_read(db, sql, read_row, r, f, db_text(a->project), db_text(a->api),
 		db_int(a->now_us), db_int(AHEAD_MOST_US),
 		db_int(a->n_work * a->paces.work.interval_us),
-		db_int(a->n_reserve * a->paces.reserve.interval_us));
+		db_int(a->n_reserve * a->paces.reserve.interval_us), db_int(a->now_us / MINUTE_US),
+		db_int(a->n_work + a->n_reserve));
 }
 
 static int pause_all(struct db *db, const struct budget_ask *a, struct fault *f)

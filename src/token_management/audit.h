@@ -12,4 +12,10 @@ extern const struct actor audit_service;
 MUST_CHECK int audit_write_row(struct db *db, const struct actor *who, const char *action,
 	const char *branch_id, const char *detail, int64_t *ret_id, struct fault *f);
 
+/*
+ * Takes away what is older than AUDIT_RETENTION_DAYS, some pieces of it an hour; the rule that the
+ * audit loses nothing holds for all that is younger. Worker.
+ */
+MUST_CHECK int audit_purge(struct token_management *tm, struct fault *f);
+
 #endif

@@ -36,7 +36,8 @@ struct token_management {
 	struct google_keys google_keys;
 	_Atomic bool database_fails; /* said already; debug until it works again */
 	/* Only token_management_follow touches these: */
-	bool revokes_resumed; /* likewise */
+	bool revokes_resumed;        /* likewise */
+	int64_t audit_purge_mono_ms; /* not before */
 	int64_t changes_cursor;
 	uint32_t vault_key; /* that sealed when it looked last */
 	bool vault_fails;

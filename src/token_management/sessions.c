@@ -186,7 +186,7 @@ static int note_use(void *arg, const void *key, size_t len, void *value)
 	struct uses *x = arg;
 	struct session *s = value;
 	const int64_t used = atomic_load_explicit(&s->last_used_ms, memory_order_relaxed);
-	const bool is_over = s->expires_at_ms <= clock_wall_ms();
+	const bool is_over = s->is_ended || s->expires_at_ms <= clock_wall_ms();
 
 	(void)key;
 	(void)len;
@@ -211,8 +211,8 @@ static int uses_body(struct db *db, void *arg, struct fault *f)
 				NULL, f, db_text(x->list[i].id), db_int(x->list[i].at_ms)) < 0)
 			return -1;
 	}
-	return db_exec(db, "DELETE FROM sessions WHERE expires_at_ms < $1", NULL, f,
-		db_int(clock_wall_ms() - OVER_KEPT_MS));
+	return db_exec(db, "DELETE FROM sessions WHERE expires_at_ms < $1 OR revoked_at_ms < $1",
+		NULL, f, db_int(clock_wall_ms() - OVER_KEPT_MS));
 }
 
 static void forget_over(struct session_table *t, const struct uses *x)
@@ -228,6 +228,7 @@ int sessions_write_back(struct token_management *tm, struct fault *f)
 {
 	struct session_table *t = &tm->sessions;
 	struct uses x = {0};
+	const bool is_first = t->swept_mono_ms == 0;
 	int result = 0;
 
 	if (clock_mono_ms() - t->swept_mono_ms < SWEEP_MS)
@@ -237,7 +238,7 @@ int sessions_write_back(struct token_management *tm, struct fault *f)
 	x.list = mem_alloc_array(t->sessions.count + 1, sizeof(*x.list));
 	map_each(&t->sessions, note_use, &x);
 	pthread_rwlock_unlock(&t->lock);
-	if (x.n > 0)
+	if (x.n > 0 || is_first) /* what ran out while nobody was here */
 		result = store_transact(tm->store, uses_body, &x, f);
 	forget_over(t, &x);
 	mem_free(x.list);

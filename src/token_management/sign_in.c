@@ -80,6 +80,42 @@ static int use_link(struct db *db, struct signing *x, struct fault *f)
 	return changed == 1 ? 0 : 1;
 }
 
+struct ended {
+	char ids[8][16];
+	size_t n;
+};
+
+static int note_ended(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
+{
+	struct ended *e = arg;
+
+	(void)n_cols, (void)f;
+	snprintf(e->ids[e->n++], sizeof(e->ids[0]), "%s", db_get_text(&c[0]));
+	return e->n == sizeof(e->ids) / sizeof(e->ids[0]);
+}
+
+/* The least recently used one goes, when a key has too many. */
+static int end_oldest(struct db *db, const struct signing *x, struct fault *f)
+{
+	static const char find_sql[] =
+		"SELECT id FROM sessions WHERE key_id = $1 AND revoked_at_ms IS NULL"
+		" AND expires_at_ms > $2 AND id <> $3 ORDER BY last_used_at_ms DESC,"
+		" created_at_ms DESC, id LIMIT 8 OFFSET $4";
+	static const char end_sql[] = "UPDATE sessions SET revoked_at_ms = $2 WHERE id = $1";
+	const int64_t now = clock_wall_ms();
+	struct ended e = {.n = 0};
+
+	if (db_read(db, find_sql, note_ended, &e, f, db_text(x->key_id), db_int(now),
+		    db_text(x->ret->id), db_int(SESSIONS_PER_KEY - 1)) < 0)
+		return -1;
+	for (size_t i = 0; i < e.n; i++) {
+		if (db_exec(db, end_sql, NULL, f, db_text(e.ids[i]), db_int(now)) < 0 ||
+			store_note_change(db, CHANGE_SESSION, e.ids[i], f) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int begin_body(struct db *db, void *arg, struct fault *f)
 {
 	struct signing *x = arg;
@@ -100,7 +136,9 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 	if (write_audit(db, &who, "session.created", s->id, x->key_id,
 		    x->link != NULL ? "link" : "key", f) < 0)
 		return -1;
-	return store_note_change(db, CHANGE_SESSION, s->id, f);
+	if (store_note_change(db, CHANGE_SESSION, s->id, f) < 0)
+		return -1;
+	return end_oldest(db, x, f);
 }
 
 static void make_cookie(struct session_start *ret, uint8_t ret_hash[static HASH_BLAKE2B_SIZE])

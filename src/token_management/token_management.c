@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/store.h"
+#include "token_management/audit.h"
 #include "token_management/internal.h"
 #include "token_management/revoke.h"
 #include "vault/vault.h"
@@ -194,5 +195,7 @@ int token_management_follow(struct token_management *tm, struct fault *f)
 		return -1;
 	if (keys_write_back(tm, f) < 0)
 		return -1;
-	return sessions_write_back(tm, f);
+	if (sessions_write_back(tm, f) < 0)
+		return -1;
+	return audit_purge(tm, f);
 }

@@ -8,6 +8,7 @@
 
 #include "token_management/token_management.h"
 
+#define SESSIONS_PER_KEY 100 /* that live: one more ends the one that was used least recently */
 #define SIGN_IN_LINK_MS (INT64_C(3600) * 1000)
 
 struct session_start { /* session_start_done */

@@ -89,6 +89,11 @@ test('a_broker_that_goes_away_costs_nothing_but_time_and_is_said_once', async (t
 	assert.equal((await health(service)).kafka_connected, false);
 	assert.equal((await service.get('/api/v1/ready')).status, 200);
 	assert.ok((await standing(service, key)).lag >= 10);
+	await eventually(async () => { // told although nobody can deliver
+		const { text } = await service.get('/metrics', { key });
+		assert.match(text, /review_fetcher_delivery_lag\{consumer="kafka"\} [1-9]\d/);
+		assert.match(text, /review_fetcher_delivery_lag_seconds\{consumer="kafka"\} [1-9]/);
+	}, SLOW);
 	await kafka.up();
 	await caughtUp(service, key);
 	assert.deepEqual(new Set(ids(kafka.read('reviews-raw'))), new Set((await stored(service, key)).map((e) => e.event_id)));

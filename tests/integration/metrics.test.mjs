@@ -95,6 +95,9 @@ test('what_happened_is_counted_where_it_belongs', async () => {
 	const of = (name, labels) => families.get(name).samples.find((one) => Object.entries(labels).every(([k, v]) => one.labels[k] === v))?.value;
 	assert.equal(of('review_fetcher_http_requests_total', { method: 'POST', route: '/api/v1/review-fetch', status: '2xx' }), 1);
 	assert.ok(of('review_fetcher_google_calls_total', { outcome: 'page' }) >= 4);
+	assert.equal(of('review_fetcher_google_quota_per_minute', { api: 'reviews' }), 600000);
+	const left = of('review_fetcher_google_quota_left', { api: 'reviews' });
+	assert.ok(left < 600000 && left >= 0, `${left}`);
 	assert.equal(of('review_fetcher_google_calls_total', { outcome: 'throttled' }), 0);
 	assert.equal(of('review_fetcher_database_up', {}), 1);
 	assert.ok(Math.abs(of('process_start_time_seconds', {}) - Date.now() / 1000) < 600);

@@ -41,6 +41,12 @@ static enum key_outcome check(
 	return sessions_check(tm, s->cookie.bytes, s->cookie.len, ret);
 }
 
+static int forget_audit(struct db *db, void *arg, struct fault *f)
+{
+	(void)arg;
+	return db_exec(db, "DELETE FROM audit", NULL, f);
+}
+
 static void a_session_has_the_rights_of_its_key_and_no_more(void **state)
 {
 	struct rig *r = *state;
@@ -215,6 +221,91 @@ static void a_sign_in_link_works_once_and_not_for_a_revoked_key(void **state)
 	assert_int_equal(f.kind, FAULT_MISSING);
 }
 
+static void a_key_has_so_many_sessions_and_one_more_ends_the_one_that_was_used_least_recently(
+	void **state)
+{
+	struct rig *r = *state;
+	const struct key_input in = {.name = "n", .scopes = KEY_ADMIN};
+	AUTO(session_start_done) struct session_start first = {0}, other = {0};
+	struct token_management *second = rig_second(r);
+	struct session_grant grant;
+	struct fault f = {0};
+	char id[16], other_id[16];
+
+	make_key(r, &in, id);
+	make_key(r, &in, other_id);
+	sign_in(r, other_id, &other);
+	sign_in(r, id, &first);
+	for (int i = 1; i < SESSIONS_PER_KEY; i++) {
+		AUTO(session_start_done) struct session_start s = {0};
+
+		time_passes(1000);
+		sign_in(r, id, &s);
+	}
+	CHECK(token_management_follow(second, &f), &f);
+	assert_int_equal(check(second, &first, &grant), KEY_GOOD);
+	{
+		AUTO(session_start_done) struct session_start s = {0};
+
+		time_passes(1000);
+		sign_in(r, id, &s);
+		assert_int_equal(check(r->tm, &s, &grant), KEY_GOOD);
+	}
+	CHECK(token_management_follow(r->tm, &f), &f);
+	CHECK(token_management_follow(second, &f), &f);
+	assert_int_equal(check(r->tm, &first, &grant), KEY_REVOKED);
+	assert_int_equal(check(second, &first, &grant), KEY_REVOKED);
+	assert_int_equal(check(r->tm, &other, &grant), KEY_GOOD);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM sessions WHERE revoked_at_ms IS NULL"),
+		SESSIONS_PER_KEY + 1);
+	rig_second_down(second);
+}
+
+static void sessions_that_are_over_leave_the_database_and_the_memory(void **state)
+{
+	struct rig *r = *state;
+	const struct key_input in = {.name = "n", .scopes = KEY_ADMIN};
+	AUTO(session_start_done) struct session_start over = {0}, ended = {0};
+	struct session_grant grant;
+	struct fault f = {0};
+	char id[16];
+
+	make_key(r, &in, id);
+	r->settings.session_life_ms = 48 * HOUR;
+	sign_in(r, id, &ended);
+	r->settings.session_life_ms = 12 * HOUR;
+	sign_in(r, id, &over);
+	CHECK(sessions_end(r->tm, ended.id, NULL, &cli, &f), &f);
+	time_passes(37 * HOUR);
+	CHECK(token_management_follow(r->tm, &f), &f);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM sessions"), 0);
+	assert_int_equal(check(r->tm, &over, &grant), KEY_UNKNOWN);
+	assert_int_equal(check(r->tm, &ended, &grant), KEY_UNKNOWN);
+}
+
+static void the_audit_loses_what_is_older_than_its_retention_and_nothing_else(void **state)
+{
+	struct rig *r = *state;
+	const struct key_input in = {.name = "n", .scopes = KEY_ADMIN};
+	struct fault f = {0};
+	char id[16];
+	int64_t rows;
+
+	for (int i = 0; i < 600; i++)
+		make_key(r, &in, id);
+	rows = rig_number(r, "SELECT count(*) FROM audit");
+	assert_true(rows >= 600);
+	time_passes(INT64_C(800) * 24 * HOUR);
+	CHECK(token_management_follow(r->tm, &f), &f);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM audit"), rows); /* 0: for ever */
+	make_key(r, &in, id);
+	r->settings.audit_retention_ms = INT64_C(400) * 24 * HOUR;
+	CHECK(token_management_follow(r->tm, &f), &f);
+	assert_int_equal(rig_number(r, "SELECT count(*) FROM audit"), 1);
+	assert_int_equal(store_transact(r->store, forget_audit, NULL, &f), -1);
+	assert_non_null(strstr(f.text, "append-only"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, rig_down)
 
 int main(void)
@@ -227,6 +318,9 @@ int main(void)
 		TEST(a_session_ends_unused_and_at_last_whatever_its_use),
 		TEST(a_use_in_one_process_counts_in_the_others_and_after_a_restart),
 		TEST(a_sign_in_link_works_once_and_not_for_a_revoked_key),
+		TEST(a_key_has_so_many_sessions_and_one_more_ends_the_one_that_was_used_least_recently),
+		TEST(sessions_that_are_over_leave_the_database_and_the_memory),
+		TEST(the_audit_loses_what_is_older_than_its_retention_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
