@@ -14,8 +14,8 @@ stands above):
       | WORDS
       path|query|header NAME TYPE WORDS         page: limit and cursor of a list
       body SCHEMA [MEDIA]                       what is sent
-      answer STATUS SCHEMA [MEDIA] [WORDS]      SCHEMA "-": no body, "text": some text;
-                                                with []: a list of it
+      answer STATUS SCHEMA [MEDIA] [WORDS]      SCHEMA "-": no body, "text": some text, NAME[]: a list, or of a stream what
+                                                each line or event is; EVENT=NAME,…: what the data of such an event is
       problem STATUS WORDS                      beside those that every route can answer
       example body JSON | path NAME=VALUE | query NAME=VALUE
 
@@ -30,6 +30,7 @@ from pathlib import Path
 PROBLEM = 'application/problem+json'
 SCOPES = ['clients:read', 'clients:write', 'tokens:read', 'tokens:manage', 'reviews:read', 'reviews:fetch',
           'reviews:reply', 'admin']
+OF_A_FORM = {'cursor', 'kind', 'rating', 'Idempotency-Key', 'job_id', 'session_id'}  # strings whose words say what they are
 TYPE = re.compile(r'^([^()=\[\]?]+)(?:\(([^)]*)\.\.([^)]*)\))?(?:=([^\[\]?]+))?(\[\])?(\?)?$')
 
 
@@ -164,7 +165,10 @@ class Reader:
         answer = it['responses'].setdefault(status, {'description': ' '.join(more) or words_for(status)})
         if schema == '-':
             return
-        kind = {'type': 'string'} if schema == 'text' else {'$ref': f'#/components/schemas/{schema.removesuffix("[]")}'}
+        kind = {'type': 'string'} if schema == 'text' else reference(schema.removesuffix('[]'))
+        if media in ('text/event-stream', 'application/x-ndjson') and schema != 'text':
+            it['responses'][status].setdefault('content', {})[media] = pieces(schema, media)
+            return
         if schema.endswith('[]'):
             kind = {'type': 'array', 'items': kind}
         answer.setdefault('content', {})[media] = {'schema': kind}
@@ -196,7 +200,7 @@ class Reader:
             self.add_answer(it, rest)
         elif word == 'problem':
             status, words = rest.split(None, 1)
-            it['responses'][status] = problem(words)
+            it['responses'].setdefault(status, problem(words)).setdefault('content', {}).update(problem('')['content'])
         elif word == 'example':
             self.add_example(it, rest)
         else:
@@ -231,12 +235,32 @@ def operation_id(method, path):
     return '_'.join([method.lower(), *words])
 
 
+def reference(schema):
+    return {'$ref': f'#/components/schemas/{schema}'}
+
+
+def pieces(schema, media):
+    """An answer of many: OpenAPI 3.1 has no word for what each is, so people are told in words and programs by x-items."""
+    what = 'data' if 'event' in media else 'line'
+    kinds = dict((part.split('=') if '=' in part else ['*', part.removesuffix('[]')]) for part in schema.split(','))
+    words = ', '.join(name if event == '*' else f'of {event} {name}' for event, name in kinds.items())
+    return {'schema': {'type': 'string', 'description': f'Each {what} is a JSON object: {words}'},
+            'x-items': {event: reference(name) for event, name in kinds.items()}}
+
+
 def words_for(status):
     return {'200': 'Done', '201': 'Made', '202': 'Taken', '204': 'Taken', '303': 'Go there', '307': 'Go there'}.get(status, 'Answer')
 
 
 def problem(words):
     return {'description': words, 'content': {PROBLEM: {'schema': {'$ref': '#/components/schemas/Problem'}}}}
+
+
+def can_be_wrong(parameter):
+    """Whether there are values that the service refuses with 422. What a path names is simply not there."""
+    schema = parameter['schema']
+    return schema.get('type') != 'string' or parameter['in'] != 'path' and (
+        parameter['name'] in OF_A_FORM or any(word in schema for word in ('minLength', 'maxLength', 'enum', 'format')))
 
 
 def add_problems(it):
@@ -247,11 +271,13 @@ def add_problems(it):
                       '429': 'More requests than this key may send in a minute: see Retry-After'})
     if any(any(way.values()) for way in it['security']):
         found['403'] = 'The key has not the scope that this takes'
-    if it['parameters'] or 'requestBody' in it:
+    takes_json = it['security'] and 'application/json' in it.get('requestBody', {}).get('content', {})
+    if any(can_be_wrong(one) for one in it['parameters']) or takes_json:
         found['422'] = 'Something that was sent is not right: errors says what, and where'
+    if takes_json:
+        found.update({'400': 'The body cannot be read', '415': 'The body is of another media type'})
     if 'requestBody' in it:
-        found.update({'400': 'The body cannot be read', '413': 'The body is larger than 1 MiB',
-                      '415': 'The body is of another media type'})
+        found['413'] = 'The body is larger than 1 MiB' if it['security'] else 'The body is larger than 64 KiB'
     for status, words in found.items():
         it['responses'].setdefault(status, problem(words))
 
@@ -273,7 +299,8 @@ def document(reader, version):
             'title': 'review-fetcher', 'version': version, 'license': {'name': 'Apache-2.0', 'identifier': 'Apache-2.0'},
             'description': 'Keeps the Google connections of many business branches alive, hands out access tokens that '
                            'work, and fetches every review. Errors are problem documents (RFC 9457). Times are UTC. '
-                           'Unknown query parameters and unknown members of a body are ignored.'},
+                           'Unknown query parameters and unknown members of a body are ignored. The length of a '
+                           'string is counted in bytes of UTF-8; blanks around a string of a body are dropped first.'},
         'servers': [{'url': '/'}],
         'tags': reader.tags,
         'paths': reader.paths,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "review_fetcher/engine.h"
@@ -61,6 +62,48 @@ static enum fault_kind kind_of(enum google_class class)
 	}
 }
 
+/* What a setting is known to have. Google may say more one day, and our callers were promised this.
+ */
+static int write_known(const json_t *from, struct buf *ret, struct fault *f)
+{
+	const char *name = json_text(from, "name"), *topic = json_text(from, "pubsubTopic");
+	const json_t *types = json_member(from, "notificationTypes");
+	struct json_out o = JSON_OUT(ret);
+
+	if (name == NULL)
+		return fault_raise(f, FAULT_UPSTREAM, "Google's answer is no notification setting");
+	json_open(&o, '{');
+	json_add_text(&o, "name", name);
+	if (topic)
+		json_add_text(&o, "pubsubTopic", topic);
+	if (json_is_array(types)) {
+		json_key(&o, "notificationTypes");
+		json_open(&o, '[');
+		for (size_t i = 0; i < json_array_size(types); i++)
+			if (json_is_string(json_array_get(types, i)))
+				json_put_text(&o, json_string_value(json_array_get(types, i)));
+		json_close(&o, ']');
+	}
+	json_close(&o, '}');
+	return 0;
+}
+
+static void tell_setting(struct notifying *x)
+{
+	AUTO(json_drop) json_t *root = NULL;
+	AUTO(buf_drop) struct buf setting = BUF_INIT(2 * REPLY_MAX);
+	struct fault f = {0};
+
+	if (json_parse(buf_text(&x->reply.body), x->reply.body.len, &root, &f) < 0)
+		fault_raise(&f, FAULT_UPSTREAM, "Google's answer is not JSON");
+	else if (write_known(root, &setting, &f) == 0) {
+		finish(x, &(struct notification_result){
+				  .setting = buf_text(&setting), .len = setting.len});
+		return;
+	}
+	fail(x, &f);
+}
+
 /* Worker. */
 static void read_answer(struct task *task)
 {
@@ -69,8 +112,7 @@ static void read_answer(struct task *task)
 	struct fault f = {0};
 
 	if (x->reply.result == NET_ANSWERED && x->reply.status == 200) {
-		finish(x, &(struct notification_result){
-				  .setting = buf_text(&x->reply.body), .len = x->reply.body.len});
+		tell_setting(x);
 		return;
 	}
 	if (x->reply.result != NET_ANSWERED) {

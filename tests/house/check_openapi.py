@@ -3,18 +3,26 @@
 """What the handlers read of a request against what the OpenAPI document says: check_openapi.py OPENAPI.json SRC/api
 
 Followed function by function: a handler's own words, and those of the functions that it calls in its file and in the
-files that handlers share. TAP on stdout.
+files that handlers share: the names, and the least, the most and the default that stand beside them. TAP on stdout.
 """
 import json
+import math
 import re
 import sys
 from pathlib import Path
 
 READS = re.compile(r'\b(request_query\w*|request_header|request_field_\w+|request_error|read_\w+|take_field|json_member|'
                    r'refuse_fixed|form_field)\(([^;{}]*?)"([A-Za-z][\w-]*)"', re.S)
+BOUNDS = (  # call, where, and what its arguments behind the name are
+    (re.compile(r'\brequest_field_text\(\s*req,\s*body,\s*"(\w+)",([^;{}]*?)\)', re.S), 'body', ('minLength', 'maxLength', 'required')),
+    (re.compile(r'\brequest_field_int\(\s*req,\s*body,\s*"(\w+)",([^;{}]*?)\)', re.S), 'body', ('minimum', 'maximum', 'required')),
+    (re.compile(r'\brequest_query_int\(\s*req,\s*"(\w+)",([^;{}]*?)\)', re.S), 'query', ('minimum', 'maximum', 'default')),
+    (re.compile(r'\bread_(?:text|word)\(\s*req,\s*"(\w+)",([^;{}]*?)\)', re.S), 'query', ('maxLength',)),
+)
 # Read by the service itself for every route, or of what is not the request's.
 COMMON = {'Accept', 'Content-Type', 'If-None-Match', 'User-Agent', 'Accept-Encoding', 'Authorization', 'Origin', 'Cookie'}
 SHARED = ('client_list.c', 'scope.c', 'revoking.c', 'request.c', 'path.c')
+ONE_OF_TWO = {'branch_id', 'access_token'}  # of a job's body: the words of the schema say so
 # Read by the modules behind; checked against the running service.
 BODY_ELSEWHERE = {'POST /token-management/import', 'POST /api/v1/notifications/google'}
 
@@ -54,6 +62,47 @@ def names_read(start, bodies):
     return names
 
 
+def constants(source):
+    """Every constant of the sources that is a number, by name."""
+    found = {'INT64_MAX': None, 'true': True, 'false': False}
+    for file in sorted(source.rglob('*.[ch]')):
+        text = re.sub(r'\\\n', ' ', file.read_text(encoding='utf-8'))
+        for name, value in re.findall(r'^\s*(?:#define )?([A-Z][A-Z0-9_]+)(?: =)? \(?([0-9][0-9 *]*)\)?,?[ \t]*(?:/\*.*)?$', text, re.M):
+            found[name] = math.prod(int(part) for part in value.split('*'))
+    return found
+
+
+def bounds_read(start, bodies, numbers):
+    """(where, name) → {minLength: 1, …}, as the handlers' calls have it."""
+    seen, todo, found = set(), list(start), {}
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in bodies:
+            continue
+        seen.add(name)
+        for call, where, words in BOUNDS:
+            for field, rest in call.findall(bodies[name]):
+                values = [part.strip() for part in rest.split(',')]
+                found[(where, field)] = {word: numbers[value] if value in numbers else int(value) for word, value in zip(words, values)}
+        todo += re.findall(r'\b([a-z_]\w*)\b', re.sub(r'"(?:[^"\\]|\\.)*"', '', bodies[name]))
+    return found
+
+
+def bounds_flaws(read, operation, document):
+    said = {(p['in'], p['name']): p['schema'] for p in operation.get('parameters', [])}
+    for media in operation.get('requestBody', {}).get('content', {}).values():
+        if '$ref' in media['schema']:
+            schema = document['components']['schemas'][media['schema']['$ref'].rsplit('/', 1)[1]]
+            said.update({('body', name): {**one, 'required': name in schema.get('required', [])} for name, one in schema['properties'].items()})
+    for (where, name), bounds in sorted(read.items()):
+        schema = said.get((where, name))
+        if schema is None or 'enum' in schema or schema.get('format') == 'date-time':
+            continue  # a missing one is told by its name; these have bounds of another kind
+        for word, value in bounds.items():
+            if schema.get(word) != value and (word != 'required' or name not in ONE_OF_TWO):
+                yield f'{where} {name}: {word} is {value} in the handler and {schema.get(word)} in the description'
+
+
 def described(operation, document):
     names = {p['name'] for p in operation.get('parameters', []) if p['in'] != 'path'}
     for media in operation.get('requestBody', {}).get('content', {}).values():
@@ -66,7 +115,7 @@ def described(operation, document):
 def main():
     document = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8'))
     folder = Path(sys.argv[2])
-    shared = {}
+    shared, numbers = {}, constants(folder.parent)
     for name in SHARED:
         shared.update(functions((folder / name).read_text(encoding='utf-8')))
     results = []
@@ -90,6 +139,7 @@ def main():
                 read -= {'link', 'key', 'next', 'csrf'}
             flaws = [f'{name} is read but not described' for name in sorted(read - said)]
             flaws += [f'{name} is described but not read' for name in sorted(said - read)]
+            flaws += bounds_flaws(bounds_read(handlers, bodies, numbers), operation, document)
             results.append((route, flaws))
     print(f'1..{len(results)}')
     for n, (route, flaws) in enumerate(results, 1):

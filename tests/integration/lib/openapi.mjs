@@ -9,6 +9,14 @@ import { send } from './service.mjs';
 
 const REFERENCE = '#/components/schemas/';
 
+// The events of a stream, or lines: what is not whole yet is left out.
+function piecesOf(media, text) {
+	if (media !== 'text/event-stream')
+		return text.split('\n').slice(0, -1).map((line) => ({ data: JSON.parse(line) }));
+	return text.split('\n\n').slice(0, -1).map((event) => Object.fromEntries(event.split('\n').map((line) => line.split(/: ?(.*)/))))
+		.filter((event) => event.data).map(({ event, data }) => ({ event, data: JSON.parse(data) }));
+}
+
 export class Judge {
 	constructor({ document, service, key }) {
 		Object.assign(this, { document, service, key });
@@ -63,6 +71,12 @@ export class Judge {
 			return;
 		}
 		assert.ok(described.content[media], `${media} is not described: ${said}`);
+		const items = described.content[media]['x-items'];
+		for (const { event, data } of items ? piecesOf(media, answer.text) : []) {
+			const one = items[event] ?? items['*'];
+			assert.ok(one, `the event ${event} is not described: ${said}`);
+			this.judgePiece(one.$ref.slice(REFERENCE.length), data);
+		}
 		if (!/^application\/(\w+\+)?json$/.test(media))
 			return;
 		const pointer = ['paths', path, method.toLowerCase(), 'responses', answer.status, 'content', media, 'schema']
@@ -72,8 +86,8 @@ export class Judge {
 		this.note(described.content[media].schema, answer.json);
 	}
 
-	// A line of an answer in JSON lines.
-	judgeLine(schema, value) {
+	// A line of an answer in JSON lines, or the data of an event.
+	judgePiece(schema, value) {
 		const valid = this.validator(REFERENCE + schema);
 		assert.ok(valid(value), `${JSON.stringify(valid.errors)}\n${JSON.stringify(value)}`);
 		this.note({ $ref: REFERENCE + schema }, value);
@@ -117,7 +131,7 @@ export class Judge {
 		};
 		for (const { operation } of this.operations())
 			for (const answer of Object.values(operation.responses))
-				Object.values(answer.content ?? {}).forEach((media) => visit(media.schema));
+				Object.values(answer.content ?? {}).forEach((media) => [media.schema, ...Object.values(media['x-items'] ?? {})].forEach(visit));
 		return [...wanted].filter((field) => !this.fields.has(field));
 	}
 }
