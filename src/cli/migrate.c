@@ -76,18 +76,44 @@ static void show_progress(void *arg, const struct takeover *t)
 }
 
 /* Each step finds out by itself whether an earlier run has done it. */
-static int take_over(const struct settings *s, struct store *store)
+MUST_CHECK static int take_steps(
+	const struct settings *s, struct store *store, struct takeover *t, struct fault *f)
 {
 	AUTO(vault_closep) struct vault *vault = NULL;
+	int applied;
+
+	if (store_takeover_begin(store, f) < 0 || store_migrate_up(store, &applied, f) < 0 ||
+		ring_open(s->vault_key_file, store, &vault, f) < 0 ||
+		takeover_rows(store, vault, t, f) < 0)
+		return -1;
+	return store_takeover_end(store, f);
+}
+
+/* Another one at work beside us may come to the end first, and the tables go under our feet. */
+static int end_beside(const struct settings *s, struct store *store, const struct fault *why)
+{
+	AUTO(vault_closep) struct vault *vault = NULL;
+	struct store_version v;
+	struct fault f;
+
+	if (store_version(store, &v, &f) < 0 || !v.was_original || v.database != v.binary)
+		return complain_fault(why);
+	if (ring_open(s->vault_key_file, store, &vault, &f) < 0)
+		return complain_fault(&f);
+	puts("Taken over from the original service, by another \"migrate up\" that ran beside "
+	     "this one.");
+	return EXIT_DONE;
+}
+
+static int take_over(const struct settings *s, struct store *store)
+{
 	struct takeover t = {.progress = show_progress};
 	struct store_version v;
 	struct fault f;
-	int applied;
 
-	if (store_takeover_begin(store, &f) < 0 || store_migrate_up(store, &applied, &f) < 0 ||
-		ring_open(s->vault_key_file, store, &vault, &f) < 0 ||
-		takeover_rows(store, vault, &t, &f) < 0 || store_takeover_end(store, &f) < 0 ||
-		store_version(store, &v, &f) < 0)
+	if (take_steps(s, store, &t, &f) < 0)
+		return end_beside(s, store, &f);
+	if (store_version(store, &v, &f) < 0)
 		return complain_fault(&f);
 	printf("Taken over from the original service: clients %" PRId64 ", connections %" PRId64
 	       ", older tokens %" PRId64 ", each secret sealed under %s.\n",

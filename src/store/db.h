@@ -97,6 +97,9 @@ MUST_CHECK int migrate_text(
 MUST_CHECK int migrate_first(struct db *db, struct fault *f);
 MUST_CHECK int migrate_prepare(struct store *s, struct fault *f);
 MUST_CHECK int migrate_has_table(struct db *db, const char *name, bool *ret, struct fault *f);
+/* Before a takeover, in its transaction. -1 FAULT_CONFLICT: what would be lost or keep it from its
+ * end, by name. PostgreSQL only. */
+MUST_CHECK int takeover_check(struct db *db, struct fault *f);
 
 /* As store_open, over a given engine: for engines made up by tests. */
 MUST_CHECK int store_open_with(const struct db_ops *ops, const char *address,

@@ -106,6 +106,7 @@ static int read_state(struct db *db, void *arg, struct fault *f)
 		return -1;
 	v->is_original = is_aside || (has_alembic && has_clients && v->database == 0);
 	v->was_original = has_alembic && !v->is_original && v->database > 0;
+	v->is_strange = has_clients && !v->is_original && v->database == 0;
 	return 0;
 }
 
@@ -230,6 +231,11 @@ int store_migrate_up(struct store *s, int *ret_applied, struct fault *f)
 			"the database is the original service's: \"review-fetcher migrate up\" "
 			"takes "
 			"it over");
+	if (v.is_strange)
+		return fault_raise(f, FAULT_CONFLICT,
+			"the database has a table clients that is not this program's. If it is the "
+			"original service's, its table alembic_version is missing: put that back, "
+			"with 001_tokens, if all else is in that state");
 	if (v.database < v.binary && migrate_prepare(s, f) < 0)
 		return -1;
 	for (int64_t to = v.database + 1; to <= v.binary; to++) {

@@ -45,6 +45,8 @@ static int begin_body(struct db *db, void *arg, struct fault *f)
 		return fault_raise(f, FAULT_CONFLICT,
 			"the database is the original service's, but its alembic_version is "
 			"not " KNOWN_STATE ": bring it there with the original first");
+	if (takeover_check(db, f) < 0)
+		return -1;
 	if (db_exec(db, "ALTER TABLE tokens RENAME TO original_tokens", NULL, f) < 0 ||
 		db_exec(db, "ALTER TABLE clients RENAME TO original_clients", NULL, f) < 0)
 		return -1;

@@ -15,19 +15,17 @@
 
 #define CLIENTS_A_TRANSACTION 50
 
-#define EPOCH_MS(column) "CAST(floor(extract(epoch FROM " column ") * 1000) AS BIGINT)"
-
 struct taking {
 	struct takeover *t;
 	struct vault *vault;
 	struct db *db;
 	int64_t client; /* whose tokens are read */
-	int64_t n_clients, n_tokens, n_former;
+	int64_t n_clients;
 	bool has_current; /* its newest tokens were met */
 	const char *status, *reason;
 };
 
-/* A text of the original, sealed for the place where it will be; NULL stays NULL. */
+/* A text of the original, sealed for the place where it will be. None, or an empty one, is NULL. */
 static void seal(struct taking *x, const char *column, int64_t row, const struct db_value *plain,
 	struct sealed *ret)
 {
@@ -35,7 +33,7 @@ static void seal(struct taking *x, const char *column, int64_t row, const struct
 	struct sealed_place place;
 	AUTO(secret_drop) struct secret text = {0};
 
-	if (plain->type != DB_TEXT)
+	if (plain->type != DB_TEXT || plain->len == 0)
 		return;
 	text = secret_from(plain->bytes, plain->len);
 	sealed_place(column, &key, &place);
@@ -73,7 +71,6 @@ static int take_current(struct taking *x, const struct db_value *c, struct fault
 	seal(x, "access_token", x->client, &c[1], &access);
 	seal(x, "refresh_token", x->client, &c[2], &refresh);
 	judge(x, c);
-	x->n_tokens++;
 	return db_exec(x->db,
 		"INSERT INTO tokens (id, client_id, access_token, refresh_token, token_type, scope,"
 		" expires_at_ms, is_valid, is_revoked, last_refreshed_at_ms, created_at_ms,"
@@ -90,7 +87,6 @@ static int take_former(struct taking *x, const struct db_value *c, struct fault 
 
 	seal(x, "former_access_token", db_get_int(&c[0]), &c[1], &access);
 	seal(x, "former_refresh_token", db_get_int(&c[0]), &c[2], &refresh);
-	x->n_former++;
 	return db_exec(x->db,
 		"INSERT INTO former_tokens (id, client_id, former_access_token,"
 		" former_refresh_token, token_type, scope, expires_at_ms, is_valid, is_revoked,"
@@ -114,81 +110,23 @@ static int take_token(void *arg, const struct db_value *c, size_t n_cols, struct
 /* The one in use comes first: valid before not, newer before older. */
 static const char tokens_sql[] =
 	"SELECT CAST(id AS BIGINT), access_token, refresh_token, token_type, scope,"
-	" " EPOCH_MS(
-		"expires_at") ", CASE WHEN is_valid THEN 1 ELSE 0 END,"
-			      " CASE WHEN is_revoked THEN 1 ELSE 0 END, " EPOCH_MS(
-				      "last_refreshed_at") ","
-							   " coalesce(" EPOCH_MS(
-								   "created_at") ", 0),"
-										 " coalesce"
-										 "(" EPOCH_MS(
-											 "upda"
-											 "ted_"
-											 "at") ","
-											       " " EPOCH_MS(
-												       "created_"
-												       "at") ", "
-													     "0)"
-													     " FR"
-													     "OM "
-													     "ori"
-													     "gin"
-													     "al_"
-													     "tok"
-													     "ens"
-													     " WH"
-													     "ERE"
-													     " cl"
-													     "ien"
-													     "t_"
-													     "id "
-													     "= "
-													     "$1 "
-													     "ORD"
-													     "ER "
-													     "BY"
-													     " CA"
-													     "SE "
-													     "WHE"
-													     "N "
-													     "is_"
-													     "val"
-													     "id "
-													     "AND"
-													     " NO"
-													     "T "
-													     "is_"
-													     "rev"
-													     "oke"
-													     "d "
-													     "THE"
-													     "N "
-													     "0 "
-													     "ELS"
-													     "E "
-													     "1 "
-													     "END"
-													     ","
-													     " co"
-													     "ale"
-													     "sce"
-													     "(up"
-													     "dat"
-													     "ed_"
-													     "at,"
-													     " cr"
-													     "eat"
-													     "ed_"
-													     "at)"
-													     " DE"
-													     "SC "
-													     "NUL"
-													     "LS "
-													     "LAS"
-													     "T, "
-													     "id "
-													     "DES"
-													     "C";
+	" CAST(floor(extract(epoch FROM expires_at) * 1000) AS BIGINT),"
+	" CASE WHEN is_valid THEN 1 ELSE 0 END, CASE WHEN is_revoked THEN 1 ELSE 0 END,"
+	" CAST(floor(extract(epoch FROM last_refreshed_at) * 1000) AS BIGINT),"
+	" CAST(floor(extract(epoch FROM coalesce(created_at, 'epoch')) * 1000) AS BIGINT),"
+	" CAST(floor(extract(epoch FROM coalesce(updated_at, created_at, 'epoch')) * 1000) AS "
+	"BIGINT)"
+	" FROM original_tokens WHERE client_id = $1"
+	" ORDER BY CASE WHEN is_valid AND NOT is_revoked THEN 0 ELSE 1 END,"
+	" coalesce(updated_at, created_at) DESC NULLS LAST, id DESC";
+
+static const char clients_sql[] =
+	"SELECT CAST(id AS BIGINT), client_id, client_secret, redirect_uri, branch_id,"
+	" workspace_email, workspace_name, CASE WHEN is_active THEN 1 ELSE 0 END,"
+	" CAST(floor(extract(epoch FROM coalesce(created_at, 'epoch')) * 1000) AS BIGINT),"
+	" CAST(floor(extract(epoch FROM coalesce(updated_at, created_at, 'epoch')) * 1000) AS "
+	"BIGINT)"
+	" FROM original_clients ORDER BY id LIMIT $1";
 
 /* id, client_id, secret, redirect, branch, email, name, active, created, updated */
 static int take_client(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
@@ -219,24 +157,62 @@ static int take_client(void *arg, const struct db_value *c, size_t n_cols, struc
 	return 0;
 }
 
+static int see_sealed(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
+{
+	struct taking *x = arg;
+	AUTO(secret_drop) struct secret plain = {0};
+	struct sealed_place place;
+	struct fault why;
+
+	(void)n_cols;
+	sealed_place("client_secret", &c[0], &place);
+	if (vault_unseal(x->vault, &place.at, c[1].bytes, c[1].len, &plain, &why) == 0)
+		return 1;
+	return fault_raise(f, FAULT_CONFLICT,
+		"what is taken over already is sealed under another key ring (VAULT_KEY_FILE): go "
+		"on with that one");
+}
+
+/* Two machines may have begun at once, each with a ring that it has just made. */
+MUST_CHECK static int check_ring(struct taking *x, struct fault *f)
+{
+	return db_read(x->db,
+		"SELECT id, client_secret FROM clients WHERE client_secret IS NOT NULL"
+		" ORDER BY id LIMIT 1",
+		see_sealed, x, f);
+}
+
+static int see_totals(void *arg, const struct db_value *c, size_t n_cols, struct fault *f)
+{
+	struct takeover *t = arg;
+
+	(void)n_cols, (void)f;
+	t->n_clients = db_get_int(&c[0]);
+	t->n_tokens = db_get_int(&c[1]);
+	t->n_former = db_get_int(&c[2]);
+	return 1;
+}
+
+/* What earlier runs have taken counts as well. */
+static int count_body(struct db *db, void *arg, struct fault *f)
+{
+	return db_read(db,
+		"SELECT (SELECT count(*) FROM clients), (SELECT count(*) FROM tokens),"
+		" (SELECT count(*) FROM former_tokens)",
+		see_totals, arg, f);
+}
+
 static int take_body(struct db *db, void *arg, struct fault *f)
 {
 	struct taking *x = arg;
 
 	x->db = db;
 	x->client = 0;
-	x->n_clients = x->n_tokens = x->n_former = 0;
-	if (db_read(db,
-		    "SELECT CAST(id AS BIGINT), client_id, client_secret, redirect_uri, branch_id,"
-		    " workspace_email, workspace_name, CASE WHEN is_active THEN 1 ELSE 0 END,"
-		    " coalesce(" EPOCH_MS(
-			    "created_at") ", 0),"
-					  " coalesce(" EPOCH_MS("updated_at") ", " EPOCH_MS(
-						  "created_at") ", 0)"
-								" FROM original_clients ORDER BY "
-								"id "
-								"LIMIT $1",
-		    take_client, x, f, db_int(CLIENTS_A_TRANSACTION)) < 0)
+	x->n_clients = 0;
+	/* One at a time, each with a view of what the one before has left. */
+	if (db_exec(db, "LOCK TABLE original_clients IN ACCESS EXCLUSIVE MODE", NULL, f) < 0 ||
+		check_ring(x, f) < 0 ||
+		db_read(db, clients_sql, take_client, x, f, db_int(CLIENTS_A_TRANSACTION)) < 0)
 		return -1;
 	/* They came in the order of their numbers. */
 	if (x->n_clients > 0 && (db_exec(db, "DELETE FROM original_tokens WHERE client_id <= $1",
@@ -255,10 +231,8 @@ int takeover_rows(struct store *s, struct vault *vault, struct takeover *t, stru
 		if (store_transact(s, take_body, &x, f) < 0)
 			return -1;
 		t->n_clients += x.n_clients;
-		t->n_tokens += x.n_tokens;
-		t->n_former += x.n_former;
 		if (t->progress != NULL)
 			t->progress(t->arg, t);
 	} while (x.n_clients > 0);
-	return 0;
+	return store_use(s, count_body, t, f);
 }

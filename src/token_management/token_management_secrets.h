@@ -73,12 +73,14 @@ struct takeover { /* zeroed */
 	/* After each transaction; may be NULL. */
 	void (*progress)(void *arg, const struct takeover *so_far);
 	void *arg;
-	int64_t n_clients, n_tokens; /* taken by this run */
-	int64_t n_former;            /* older tokens of a branch, kept beside */
+	/* At the end, of all runs; before it, clients are those of this one. */
+	int64_t n_clients, n_tokens;
+	int64_t n_former; /* older tokens of a branch, kept beside */
 };
 /*
  * Moves what store_takeover_begin put aside into our tables, secrets sealed. Interrupted at any
- * moment and called again it goes on with what is left. No server runs beside it.
+ * moment and called again it goes on with what is left. No server runs beside it. -1
+ * FAULT_CONFLICT: an earlier or another run seals under another key ring.
  */
 MUST_CHECK int takeover_rows(
 	struct store *s, struct vault *vault, struct takeover *t, struct fault *f);

@@ -26,6 +26,7 @@ after(async () => {
 
 // The server's time zone is no matter: the original wrote UTC without saying so.
 const ROWS = `
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET TimeZone = ''Asia/Tokyo''', current_database()); END $$;
 SET TimeZone = 'Asia/Tokyo';
 INSERT INTO clients (id, client_id, client_secret, redirect_uri, branch_id, workspace_email, workspace_name, is_active, created_at, updated_at) VALUES
 	(1, '${APP}', 'canary-secret-1', 'http://localhost/cb', 'valid', 'a@example.com', 'Valid', true, '2024-03-01 10:00:00', '2024-03-02 11:30:00.25'),
@@ -138,6 +139,66 @@ test('a_state_of_the_original_that_is_not_known_is_left_alone', async (t) => {
 	assert.deepEqual(read(service, 'SELECT count(*) FROM clients WHERE client_secret LIKE \'canary%\''), [['6']]);
 });
 
+// [what an operator has done, what is said of it, how it is undone]
+const IN_THE_WAY = [
+	['CREATE VIEW branches AS SELECT branch_id FROM clients', /hangs on them: .*view branches/, 'DROP VIEW branches'],
+	['CREATE TABLE notes (client INTEGER PRIMARY KEY REFERENCES clients (id))', /hangs on them: constraint notes_client_fkey on table notes/, 'DROP TABLE notes'],
+	['CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER keep BEFORE DELETE ON tokens FOR EACH ROW EXECUTE FUNCTION f()',
+		/hangs on them: trigger keep on table tokens/, 'DROP TRIGGER keep ON tokens'],
+	['CREATE FUNCTION mine(clients) RETURNS TEXT LANGUAGE sql AS $$ SELECT $1.branch_id $$', /hangs on them: function mine\(clients\)/, 'DROP FUNCTION mine(clients)'],
+	['ALTER TABLE clients ENABLE ROW LEVEL SECURITY', /row security.* clients/, 'ALTER TABLE clients DISABLE ROW LEVEL SECURITY'],
+	['ALTER TABLE clients ADD COLUMN note TEXT', /no column clients\.note,.* lost/, 'ALTER TABLE clients DROP COLUMN note'],
+	['ALTER TABLE tokens RENAME COLUMN scope TO scopes', /of the original, tokens\.scope is missing/, 'ALTER TABLE tokens RENAME COLUMN scopes TO scope'],
+	['ALTER TABLE tokens RENAME TO tokens_old', /of the original, tokens\..* missing/, 'ALTER TABLE tokens_old RENAME TO tokens'],
+	["ALTER TABLE tokens DROP CONSTRAINT tokens_client_id_fkey; INSERT INTO tokens (id, client_id, access_token, expires_at) VALUES (77, 4711, 'x', now())",
+		/tokens 77 belong to no client/, 'DELETE FROM tokens WHERE id = 77'],
+	["UPDATE tokens SET updated_at = 'infinity' WHERE id = 15", /a time of tokens 15 is infinite/, 'UPDATE tokens SET updated_at = NULL WHERE id = 15'],
+	["DROP INDEX ix_clients_branch_id; UPDATE clients SET branch_id = 'valid' WHERE id = 2", /branch_id valid stands for several/, "UPDATE clients SET branch_id = 'invalid' WHERE id = 2"],
+	["UPDATE clients SET branch_id = repeat('é', 200) WHERE id = 2", /clients 2 have .* more than 255 bytes/, "UPDATE clients SET branch_id = 'invalid' WHERE id = 2"],
+	['ALTER TABLE alembic_version RENAME TO alembic_gone', /alembic_version is missing/, 'ALTER TABLE alembic_gone RENAME TO alembic_version'],
+	['DELETE FROM alembic_version', /alembic_version is not 001_tokens/, "INSERT INTO alembic_version VALUES ('001_tokens')"],
+];
+
+test('what_would_be_lost_or_be_in_the_way_is_named_before_anything_is_changed', (t) => {
+	const service = original(t, ROWS);
+	for (const [done, said, undone] of IN_THE_WAY) {
+		read(service, done);
+		const { code, stderr } = service.cli('migrate', 'up');
+		assert.equal(code, 1, done);
+		assert.match(stderr, said);
+		assert.deepEqual(read(service, "SELECT tablename FROM pg_tables WHERE tablename IN ('original_clients', 'audit')"), [], done);
+		read(service, undone);
+		assert.deepEqual(read(service, "SELECT count(*) FROM clients WHERE client_secret LIKE 'canary%'"), [['6']]);
+	}
+	const { code, stdout, stderr } = service.cli('migrate', 'up');
+	assert.equal(code, 0, stdout + stderr);
+	assert.match(stdout, /clients 6, connections 5, older tokens 1/);
+});
+
+test('tables_of_another_account_and_another_encoding_are_refused_with_the_reason', (t) => {
+	const service = original(t, ROWS);
+	const name = new URL(service.databaseUrl).pathname.slice(1);
+	read(service, "CREATE ROLE other LOGIN PASSWORD 'x'; GRANT ALL ON SCHEMA public TO other; GRANT ALL ON ALL TABLES IN SCHEMA public TO other");
+	service.databaseUrl = service.databaseUrl.replace(/\/\/[^@]*@/, '//other:x@');
+	const refused = service.cli('migrate', 'up');
+	assert.equal(refused.code, 1);
+	assert.match(refused.stderr, /must be owner of table/);
+	assert.deepEqual(postgres.query(name, "SELECT count(*) FROM clients WHERE client_secret LIKE 'canary%'"), [['6']]);
+
+	postgres.query('postgres', "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+	postgres.query('ascii', SCHEMA);
+	const ascii = new Service({ databaseUrl: `${postgres.address}/ascii` });
+	assert.match(ascii.cli('migrate', 'up').stderr, /encoding is SQL_ASCII.*UTF8/);
+});
+
+test('an_empty_token_is_none', (t) => {
+	const service = original(t, `${ROWS} UPDATE tokens SET refresh_token = '', expires_at = '2024-01-01' WHERE id = 12; UPDATE tokens SET access_token = '' WHERE id = 15;`);
+	assert.equal(service.cli('migrate', 'up').code, 0);
+	assert.deepEqual(read(service, 'SELECT id FROM tokens WHERE refresh_token IS NULL ORDER BY id'), [['12'], ['16']]);
+	assert.deepEqual(read(service, 'SELECT id FROM tokens WHERE access_token IS NULL'), [['15']]);
+	assert.deepEqual(read(service, 'SELECT status FROM clients WHERE id = 1'), [['needs_reconnect']]);
+});
+
 const MANY = `
 INSERT INTO clients (client_id, client_secret, redirect_uri, branch_id, workspace_email, workspace_name)
 	SELECT 'app-' || n, 'canary-secret-' || n, 'http://localhost/cb', 'branch-' || n, 'a@example.com', 'B' FROM generate_series(1, 1500) n;
@@ -176,4 +237,65 @@ test('killed_in_the_middle_of_sealing_it_goes_on_where_it_was', async (t) => {
 	const key = await service.key('admin');
 	const [[id]] = read(service, "SELECT id FROM clients WHERE branch_id = 'branch-1499'");
 	assert.equal((await service.token('branch-1499', { key })).json.access_token, `canary-access-${id}`);
+});
+
+function runBeside(service, env = {}) {
+	const child = spawn(service.bin, ['migrate', 'up'], { env: { ...service.env, ...env }, cwd: service.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+	let said = '';
+	for (const stream of [child.stdout, child.stderr])
+		stream.on('data', (piece) => (said += piece));
+	return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, said }))) };
+}
+
+// Each life a little longer than the one before it: some end before the tables are aside, among the
+// migrations, among the rows, and at the end.
+test('killed_at_any_moment_it_goes_on_and_nothing_is_lost', async (t) => {
+	const service = original(t, MANY.replace('1500', '300'));
+	// Of both, wherever they are.
+	read(service, `CREATE SCHEMA test;
+		CREATE FUNCTION test.rows(VARIADIC tables TEXT[]) RETURNS BIGINT LANGUAGE plpgsql AS $$ DECLARE t TEXT; n BIGINT; total BIGINT := 0; BEGIN
+			FOREACH t IN ARRAY tables LOOP IF to_regclass(t) IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ' || t INTO n; total := total + n; END IF; END LOOP;
+			RETURN total; END $$`);
+	let lives = 0;
+	for (let ms = 40; ; ms += 60) {
+		const { child, ended } = runBeside(service);
+		const killing = setTimeout(() => child.kill('SIGKILL'), ms);
+		const { code, said } = await ended;
+		clearTimeout(killing);
+		lives++;
+		await eventually(() => assert.equal(read(service, 'SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()').length, 0));
+		assert.deepEqual(read(service, "SELECT test.rows('clients', 'original_clients'), test.rows('tokens', 'original_tokens')"), [['300', '300']]);
+		if (code !== null) {
+			assert.equal(code, 0, said);
+			break;
+		}
+	}
+	t.diagnostic(`${lives} lives`);
+	assert.ok(lives > 2);
+	assert.deepEqual(read(service, 'SELECT count(*), count(client_secret), (SELECT count(refresh_token) FROM tokens) FROM clients'), [['300', '300', '300']]);
+	assertNothingReadable(service);
+});
+
+test('run_by_several_at_once_it_is_done_once', async (t) => {
+	const service = original(t, MANY.replace('1500', '400'));
+	const all = await Promise.all([1, 2, 3].map(() => runBeside(service).ended));
+	assert.deepEqual(all.map(({ code }) => code), [0, 0, 0], JSON.stringify(all));
+	assert.match(all.map(({ said }) => said).join(), /clients 400, connections 400, older tokens 0/);
+	assert.deepEqual(read(service, 'SELECT count(*), (SELECT count(*) FROM tokens), (SELECT count(*) FROM audit) FROM clients'), [['400', '400', '400']]);
+	assertNothingReadable(service);
+});
+
+// Two machines, each of which would make a ring of its own.
+test('run_at_once_with_two_key_rings_all_is_sealed_under_one', async (t) => {
+	const service = original(t, MANY.replace('1500', '400'));
+	const rings = [service.vaultKey, path.join(service.dir, 'other.key')];
+	const all = await Promise.all(rings.map((VAULT_KEY_FILE) => runBeside(service, { VAULT_KEY_FILE }).ended));
+	const said = JSON.stringify(all);
+	assert.deepEqual(all.map(({ code }) => code === 0).sort(), [false, true], said);
+	assert.match(said, /key ring/);
+	service.vaultKey = rings[all.findIndex(({ code }) => code === 0)];
+	fs.writeFileSync(path.join(service.dir, 'passphrase'), 'correct horse battery staple\n', { mode: 0o600 });
+	const exported = service.cli('export', '--what', 'connections', '--passphrase-file', 'passphrase'); // opens each secret
+	assert.equal(exported.code, 0, exported.stderr);
+	assert.match(exported.stderr, /1200 rows/);
 });
