@@ -126,7 +126,7 @@ struct store_version {
 	 * store_migrate_up answers FAULT_CONFLICT, and only a takeover goes on. */
 	bool is_original;
 	bool was_original; /* taken over: there is no way back to schema 0 */
-	bool is_strange;   /* somebody else's clients are there: store_migrate_up answers CONFLICT */
+	bool is_strange; /* somebody else's clients are there: store_migrate_up answers CONFLICT */
 };
 MUST_CHECK int store_version(struct store *s, struct store_version *ret, struct fault *f);
 MUST_CHECK int store_migrate_up(struct store *s, int *ret_applied, struct fault *f);
