@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything that a database holds as one file of JSON lines, for a backup or another engine: a
- * header, then for each table its columns and its rows, then an end that counts them. Secrets are
+ * header, then for each table its columns and its rows, then an end that counts them and
+ * says which numbers were given. Secrets are
  * sealed under a passphrase. Tables and columns are the database's own, in the order in which they
  * were made, so that what refers to a row comes behind it, and nothing that a later migration adds
  * can be forgotten.
@@ -53,8 +54,23 @@ MUST_CHECK int archive_tables(
 /* -1 FAULT_INPUT: there is no such table among those that are moved. */
 MUST_CHECK int archive_describe(
 	struct db *db, const char *name, struct archive_table *ret, struct fault *f);
-/* After rows came with numbers of their own: the engine's own numbers go on behind them. */
-MUST_CHECK int archive_count_on(struct store *store, struct fault *f);
+/* The highest number that each table has given to a row, also to one that is gone. */
+struct archive_number {
+	char table[ARCHIVE_NAME_BYTES];
+	int64_t number;
+};
+struct archive_numbers {
+	struct archive_number list[ARCHIVE_TABLES_MOST];
+	size_t n;
+};
+/* Adds what the database says to *x. */
+MUST_CHECK int archive_numbers_read(struct db *db, struct archive_numbers *x, struct fault *f);
+/* Adds one, or raises it. false: there is no room. */
+bool archive_number_note(struct archive_numbers *x, const char *table, int64_t number);
+/* After rows came with numbers of their own: the engine's own numbers go on behind them, and behind
+ * those of the house that they came from. */
+MUST_CHECK int archive_count_on(
+	struct store *store, const struct archive_numbers *of_file, struct fault *f);
 /* The place of a column; n_columns: not there. */
 size_t archive_column(const struct archive_table *t, const char *name);
 

@@ -216,10 +216,28 @@ static int describe_body(struct db *db, void *arg, struct fault *f)
 	return archive_describe(db, x->name, x->ret, f);
 }
 
+/* Tables that a server has written to which was only started once: the file's rows are the true
+ * ones. */
+static bool is_begun(const char *table)
+{
+	return strcmp(table, "events_state") == 0 || strcmp(table, "event_consumers") == 0 ||
+	       strcmp(table, "activity") == 0;
+}
+
+static void add_upsert(struct buf *b, const struct reading *r)
+{
+	buf_add_text(b, " ON CONFLICT (");
+	for (size_t i = 0; i < r->here.n_keys; i++)
+		buf_addf(b, "%s\"%s\"", i > 0 ? ", " : "", r->here.keys[i]);
+	buf_add_text(b, ") DO UPDATE SET ");
+	for (size_t i = 0; i < r->n_columns; i++)
+		buf_addf(b, "%s\"%s\" = excluded.\"%s\"", i > 0 ? ", " : "", r->columns[i],
+			r->columns[i]);
+}
+
 /* Columns were compared with the database's own before they get here. */
 static void make_sql(struct reading *r)
 {
-	bool has_keys = true, sets = false;
 	struct buf *b = &r->sql;
 
 	buf_reset(b);
@@ -230,21 +248,10 @@ static void make_sql(struct reading *r)
 	for (size_t i = 0; i < r->n_columns; i++)
 		buf_addf(b, "%s$%zu", i > 0 ? ", " : "", i + 1);
 	buf_add_char(b, ')');
-	for (size_t i = 0; i < r->here.n_keys; i++)
-		has_keys &= archive_column(&r->here, r->here.keys[i]) < r->here.n_columns;
-	if (r->x->merges || !has_keys || strcmp(r->here.name, "events_state") != 0) {
-		buf_add_text(b, r->x->merges ? " ON CONFLICT DO NOTHING" : "");
-		return;
-	}
-	/* The one table that an empty house has a row in. */
-	buf_addf(b, " ON CONFLICT (\"%s\") DO UPDATE SET ", r->here.keys[0]);
-	for (size_t i = 0; i < r->n_columns; i++) {
-		if (strcmp(r->columns[i], r->here.keys[0]) == 0)
-			continue;
-		buf_addf(b, "%s\"%s\" = excluded.\"%s\"", sets ? ", " : "", r->columns[i],
-			r->columns[i]);
-		sets = true;
-	}
+	if (r->x->merges)
+		buf_add_text(b, " ON CONFLICT DO NOTHING");
+	else if (is_begun(r->here.name))
+		add_upsert(b, r);
 }
 
 static size_t column_of(const struct reading *r, const char *name)
@@ -468,14 +475,28 @@ MUST_CHECK static int take_row(struct reading *r, json_t **moved, struct fault *
 
 /* ---- after the last row ---- */
 
+/* An older file has none. */
+static void take_numbers(json_t *of, struct archive_numbers *ret)
+{
+	const char *table;
+	json_t *number;
+
+	ret->n = 0;
+	json_object_foreach(of, table, number)(void)
+		archive_number_note(ret, table, json_integer_value(number));
+}
+
 MUST_CHECK static int end(struct reading *r, const json_t *last, struct fault *f)
 {
+	AUTO(mem_freep) struct archive_numbers *numbers = mem_alloc(sizeof(*numbers));
+
 	if (json_int(last, "rows", -1) != r->x->n_rows)
 		return fault_raise(f, FAULT_INPUT,
 			"the file is damaged: it says it has %" PRId64 " rows, and %" PRId64
 			" were found",
 			json_int(last, "rows", -1), r->x->n_rows);
-	if (archive_count_on(r->x->store, f) < 0)
+	take_numbers(json_member(last, "numbers"), numbers);
+	if (archive_count_on(r->x->store, numbers, f) < 0)
 		return -1;
 	r->is_last = true;
 	return flush(r, f);

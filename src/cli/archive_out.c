@@ -85,9 +85,25 @@ static void write_head(
 	buf_add_char(&w->out, '\n');
 }
 
-static void write_end(struct writing *w)
+MUST_CHECK static int write_end(struct writing *w, struct db *db, struct fault *f)
 {
-	buf_addf(&w->out, "{\"end\":true,\"rows\":%" PRId64 "}\n", w->x->n_rows);
+	AUTO(mem_freep) struct archive_numbers *numbers = mem_alloc(sizeof(*numbers));
+	struct json_out o = JSON_OUT(&w->out);
+
+	numbers->n = 0;
+	if (archive_numbers_read(db, numbers, f) < 0)
+		return -1;
+	json_open(&o, '{');
+	json_add_bool(&o, "end", true);
+	json_add_int(&o, "rows", w->x->n_rows);
+	json_key(&o, "numbers");
+	json_open(&o, '{');
+	for (size_t i = 0; i < numbers->n; i++)
+		json_add_int(&o, numbers->list[i].table, numbers->list[i].number);
+	json_close(&o, '}');
+	json_close(&o, '}');
+	buf_add_char(&w->out, '\n');
+	return 0;
 }
 
 /* ---- a row ---- */
@@ -168,6 +184,25 @@ static void add_names(struct buf *b, char (*names)[ARCHIVE_NAME_BYTES], size_t n
 		buf_addf(b, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
 }
 
+/*
+ * What is not as it stands in the row. An event of PostgreSQL that has no position yet gets the one
+ * that it would be given, and a consumer's fence belongs to its lease, which stays behind.
+ */
+static const char *stand_in(const struct archive_table *t, const char *column)
+{
+	if (strcmp(t->name, "events") == 0 && strcmp(column, "position") == 0 &&
+		strcmp(t->keys[0], "id") == 0)
+		return "CASE WHEN position IS NOT NULL THEN position ELSE"
+		       " (SELECT CASE WHEN s.purged_to < coalesce((SELECT max(e.position) FROM"
+		       " events e), 0) THEN (SELECT max(e.position) FROM events e)"
+		       " ELSE s.purged_to END FROM events_state s)"
+		       " + (SELECT count(*) FROM events e WHERE e.position IS NULL"
+		       " AND e.id <= events.id) END";
+	if (strcmp(t->name, "event_consumers") == 0 && strcmp(column, "fence") == 0)
+		return "0";
+	return NULL;
+}
+
 /* Names come from the database itself, never from a file. */
 static void make_sql(struct writing *w, bool is_first)
 {
@@ -175,7 +210,15 @@ static void make_sql(struct writing *w, bool is_first)
 
 	buf_reset(&w->sql);
 	buf_add_text(&w->sql, "SELECT ");
-	add_names(&w->sql, t->columns, t->n_columns);
+	for (size_t i = 0; i < t->n_columns; i++) {
+		const char *instead = stand_in(t, t->columns[i]);
+
+		buf_add_text(&w->sql, i > 0 ? ", " : "");
+		if (instead != NULL)
+			buf_add_text(&w->sql, instead);
+		else
+			add_names(&w->sql, &t->columns[i], 1);
+	}
 	buf_add_text(&w->sql, ", ");
 	add_names(&w->sql, t->keys, t->n_keys);
 	buf_addf(&w->sql, " FROM \"%s\"", t->name);
@@ -255,8 +298,7 @@ MUST_CHECK static int write_tables(struct writing *w, struct db *db, struct faul
 	for (size_t i = 0; i < tables.n; i++)
 		if (write_table(w, db, tables.names[i], f) < 0)
 			return -1;
-	write_end(w);
-	if (flush(w, f) < 0)
+	if (write_end(w, db, f) < 0 || flush(w, f) < 0)
 		return -1;
 	if (fflush(w->x->to) != 0)
 		return fault_raise(f, FAULT_INPUT, "the export cannot be written to its end");
