@@ -34,7 +34,7 @@ unsigned archive_what(const char *word)
 
 static bool belongs(const char *name, unsigned what)
 {
-	if (is_in(left_behind, name))
+	if (is_in(left_behind, name) || !store_makes_table(name))
 		return false;
 	if (is_in(of_connections, name))
 		return (what & ARCHIVE_CONNECTIONS) != 0;

@@ -20,17 +20,20 @@ static int see_number(void *arg, const struct db_value *c, size_t n_cols, struct
 	return archive_number_note(x, db_get_text(&c[0]), db_get_int(&c[1])) ? 0 : 1;
 }
 
+/* By name, so that both engines say the same of the same house. */
 bool archive_number_note(struct archive_numbers *x, const char *table, int64_t number)
 {
 	size_t i = 0;
 
-	while (i < x->n && strcmp(x->list[i].table, table) != 0)
+	while (i < x->n && strcmp(x->list[i].table, table) < 0)
 		i++;
-	if (i == ARCHIVE_TABLES_MOST || strlen(table) >= ARCHIVE_NAME_BYTES)
-		return false;
-	if (i == x->n) {
-		x->list[x->n++].number = 0;
+	if (i == x->n || strcmp(x->list[i].table, table) != 0) {
+		if (x->n == ARCHIVE_TABLES_MOST || strlen(table) >= ARCHIVE_NAME_BYTES)
+			return false;
+		memmove(&x->list[i + 1], &x->list[i], (x->n - i) * sizeof(x->list[0]));
 		memcpy(x->list[i].table, table, strlen(table) + 1);
+		x->list[i].number = 0;
+		x->n++;
 	}
 	if (x->list[i].number < number)
 		x->list[i].number = number;
@@ -82,7 +85,6 @@ MUST_CHECK static int set_sqlite(struct db *db, const char *table, int64_t numbe
 		f, db_text(table), db_int(number));
 }
 
-/* Names come from the database itself. */
 MUST_CHECK static int set_postgres(
 	struct db *db, const char *table, int64_t number, struct fault *f)
 {
@@ -107,21 +109,20 @@ MUST_CHECK static int free_consumers(struct db *db, struct fault *f)
 	return db_exec(db, "UPDATE event_consumers SET fence = 0", NULL, f);
 }
 
-/* Names of a file are no part of a statement's text: PostgreSQL knows all its own by itself. */
+/* A name of the file gets into a statement only when it is that of a table of ours. */
 static int count_on(struct db *db, void *arg, struct fault *f)
 {
 	struct counting *x = arg;
 	bool is_sqlite = db_engine(db) == DB_SQLITE;
-	size_t n_own;
 
 	x->all.n = 0;
 	if (archive_numbers_read(db, &x->all, f) < 0)
 		return -1;
-	n_own = x->all.n;
 	for (size_t i = 0; i < x->of_file->n; i++)
-		(void)archive_number_note(
-			&x->all, x->of_file->list[i].table, x->of_file->list[i].number);
-	for (size_t i = 0; i < (is_sqlite ? x->all.n : n_own); i++) {
+		if (store_makes_table(x->of_file->list[i].table))
+			(void)archive_number_note(
+				&x->all, x->of_file->list[i].table, x->of_file->list[i].number);
+	for (size_t i = 0; i < x->all.n; i++) {
 		const struct archive_number *one = &x->all.list[i];
 
 		if (is_sqlite ? set_sqlite(db, one->table, one->number, f) < 0

@@ -99,7 +99,8 @@ MUST_CHECK static int write_end(struct writing *w, struct db *db, struct fault *
 	json_key(&o, "numbers");
 	json_open(&o, '{');
 	for (size_t i = 0; i < numbers->n; i++)
-		json_add_int(&o, numbers->list[i].table, numbers->list[i].number);
+		if (numbers->list[i].number > 0)
+			json_add_int(&o, numbers->list[i].table, numbers->list[i].number);
 	json_close(&o, '}');
 	json_close(&o, '}');
 	buf_add_char(&w->out, '\n');

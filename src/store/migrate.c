@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/embedded.h"
 #include "base/mem.h"
@@ -55,6 +56,17 @@ static int64_t binary_version(const struct db_ops *ops)
 	while (find_script(ops, version + 1, "up") != NULL)
 		version++;
 	return version;
+}
+
+bool store_makes_table(const char *name)
+{
+	AUTO(buf_drop) struct buf words = BUF_INIT(256);
+
+	buf_addf(&words, "CREATE TABLE %s (", name);
+	for (const struct embedded_file *file = store_sql; file->name != NULL; file++)
+		if (memmem(file->data, file->len, buf_text(&words), words.len) != NULL)
+			return true;
+	return false;
 }
 
 static int see_row(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)

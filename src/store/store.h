@@ -129,6 +129,8 @@ struct store_version {
 	bool is_strange; /* somebody else's clients are there: store_migrate_up answers CONFLICT */
 };
 MUST_CHECK int store_version(struct store *s, struct store_version *ret, struct fault *f);
+/* Whether a migration makes it: others in the same database are somebody else's. */
+bool store_makes_table(const char *name);
 MUST_CHECK int store_migrate_up(struct store *s, int *ret_applied, struct fault *f);
 MUST_CHECK int store_migrate_down(struct store *s, int64_t to, int *ret_undone, struct fault *f);
 

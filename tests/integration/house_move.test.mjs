@@ -107,6 +107,31 @@ test('a_wrong_passphrase_writes_nothing', async (t) => {
 	assert.equal(imported(there, file).code, 0, 'something had been written');
 });
 
+test('a_file_of_a_newer_program_is_refused_and_nothing_is_written', async (t) => {
+	const file = exported(home, 'of-now');
+	const text = fs.readFileSync(file, 'utf8');
+	const there = await emptyHouse(t);
+	for (const newer of [text.replace(/"schema":\d+/, '"schema":999'), text.replace('"version":1', '"version":2')]) {
+		assert.notEqual(newer, text);
+		fs.writeFileSync(path.join(folder, 'newer'), newer);
+		const refused = imported(there, path.join(folder, 'newer'));
+		assert.notEqual(refused.code, 0);
+		assert.match(refused.stderr, /made by a newer program/);
+	}
+	assert.equal(imported(there, file).code, 0, 'something had been written');
+});
+
+// Before numbers stood at its end.
+test('an_older_file_is_taken', async (t) => {
+	const file = exported(home, 'of-today');
+	const older = path.join(folder, 'older');
+	fs.writeFileSync(older, fs.readFileSync(file, 'utf8').replace(/"schema":\d+/, '"schema":12').replace(/,"numbers":\{[^}]*\}/, ''));
+	const there = await emptyHouse(t);
+	const taken = imported(there, older);
+	assert.equal(taken.code, 0, taken.stderr);
+	assert.deepEqual(content(exported(there, 'from-older')), content(file));
+});
+
 test('a_file_that_was_cut_off_goes_on_when_it_comes_whole', async (t) => {
 	const file = exported(home, 'whole');
 	const text = fs.readFileSync(file, 'utf8');
