@@ -7,7 +7,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { DEADLINE_MS, makeFolder, SERVICE_BIN, startService, startSimulator } from '../integration/lib/service.mjs';
+import { makeDatabase, query, startPostgres } from '../integration/lib/postgres.mjs';
+import { DEADLINE_MS, makeFolder, Service, SERVICE_BIN, startService, startSimulator } from '../integration/lib/service.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const APP = 'demo-app.apps.googleusercontent.com';
@@ -37,9 +38,22 @@ function blocksOf(page) {
 
 const reason = (block) => block.marks.find((mark) => mark.startsWith('not run: '));
 
+const OLD_ROWS = `INSERT INTO clients (client_id, client_secret, redirect_uri, branch_id, workspace_email, workspace_name)
+		VALUES ('${APP}', 'demo-app-secret', 'http://localhost/cb', 'old', 'old@example.com', 'Old');
+	INSERT INTO tokens (client_id, access_token, expires_at) VALUES (1, 'spent', '2024-01-01')`;
+
+// What a page's commands are given at: a service on SQLite, one on PostgreSQL and that server, each once it is asked for.
+function makeHouses(t, google, sqlite) {
+	const made = {};
+	const once = (name, make) => () => (made[name] ??= make());
+	const server = once('server', () => startPostgres({ t }));
+	const postgres = once('postgres', async () => startService({ t, simulator: google, postgres: await server() }));
+	return { server, postgres, sqlite: () => sqlite };
+}
+
 class Reader {
-	constructor(page, google, service) {
-		Object.assign(this, { page, google, service });
+	constructor(page, google, service, t) {
+		Object.assign(this, { page, google, service, t, houses: makeHouses(t, google, service) });
 		this.folder = makeFolder('docs');
 		fs.symlinkSync(SERVICE_BIN, path.join(this.folder, 'review-fetcher'));
 	}
@@ -59,14 +73,36 @@ class Reader {
 				redirect_uri: 'http://localhost:8084/token-management/auth/callback', branch_id: `minted-${n}`, workspace_email: `m${n}@example.com`,
 				workspace_name: 'Minted', refresh_token }));
 			words.forEach((name, n) => fs.writeFileSync(path.join(this.folder, name), `${lines[n]}\n`));
+		} else if (what === 'sqlite' || what === 'postgres') {
+			this.service = await this.houses[what]();
+			if (what === 'postgres')
+				this.key = this.keyThere ??= await this.service.key('admin');
+		} else if (what === 'stop') {
+			if (this.service.program?.isRunning)
+				await this.service.stop();
+		} else if (what === 'start') {
+			await this.service.start();
+		} else if (what === 'empty') {
+			this.database = makeDatabase((await this.houses.server()).address, `empty-${path.basename(this.folder).toLowerCase()}`);
+		} else if (what === 'original') {
+			this.service = new Service({ t: this.t, simulator: this.google, postgres: await this.houses.server(), migrate: false });
+			this.t.after(() => this.service.end());
+			this.database = this.service.databaseUrl;
+			query(this.database, fs.readFileSync(path.join(root, 'tests/integration/lib/original.sql'), 'utf8') + OLD_ROWS);
 		} else {
 			assert.equal(what, 'problems');
 		}
 	}
 
+	// The addresses that a page names, as they are here.
+	localise(text) {
+		return text.replaceAll('http://localhost:8084', this.service.url).replaceAll('/var/lib/review-fetcher', this.service.dir)
+			.replaceAll(/postgresql:\/\/[^\s']*/g, () => this.database);
+	}
+
 	run(block) {
-		const script = `set -euo pipefail\n[ ! -f .state ] || . ./.state\n${block.text.replaceAll('http://localhost:8084', this.service.url)}\n` +
-			'for name in api auth json id job; do [ -z "${!name:-}" ] || declare -p "$name"; done >.state\n';
+		const script = `set -euo pipefail\n[ ! -f .state ] || . ./.state\n${this.localise(block.text)}\n` +
+			'for name in api auth json id job key; do [ -z "${!name:-}" ] || declare -p "$name"; done >.state\n';
 		const it = spawnSync('bash', ['-c', script], { cwd: this.folder, encoding: 'utf8', timeout: DEADLINE_MS * 2,
 			env: { ...this.service.env, PATH: `${this.folder}:${process.env.PATH}`, KEY: this.key, URL: this.service.url } });
 		const said = `${this.page}:${block.line}\n${it.stdout}${it.stderr}`;
@@ -86,7 +122,7 @@ for (const page of PAGES) {
 	test(`the_commands_of_${page.replace(/\W/g, '_')}_run`, { timeout: 180000 }, async (t) => {
 		const google = await startSimulator({ t, args: ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'] });
 		const service = await startService({ t, simulator: google, env: { GOOGLE_REQUESTS_PER_MINUTE: 600000 } });
-		const reader = new Reader(page, google, service);
+		const reader = new Reader(page, google, service, t);
 		reader.key = await service.key('admin');
 		// What the page builds on: ./run's branch, or what the page before has done.
 		await service.connect({ key: reader.key, branch_id: page === 'docs/api-guide.md' ? 'harbour' : 'demo' });
@@ -106,8 +142,6 @@ test('what_is_not_run_is_known_with_its_reason', () => {
 		'docs/connect-google.md: asks the real Google',
 		'docs/getting-started.md: tests/commands/run.test.mjs runs it',
 		'docs/getting-started.md: the test has a key of its own',
-		'docs/import.md: needs a PostgreSQL; tests/integration/house_move.test.mjs has one',
-		'docs/migrate.md: needs a database of the original; tests/integration/takeover.test.mjs has one',
 	]);
 });
 
