@@ -40,6 +40,18 @@ static void check_key(struct request *req)
 			"must have 1 to %d printable ASCII characters", REPLY_KEY_BYTES);
 }
 
+/* A line may end; whatever else is no character to be read has come by mistake. */
+static void check_comment(struct request *req, const char *comment)
+{
+	for (const char *c = comment ? comment : ""; *c != '\0'; c++) {
+		if ((*c >= ' ' && *c != 0x7f) || *c < 0 || strchr("\n\r\t", *c) != NULL)
+			continue;
+		request_error(req, "body", "comment",
+			"holds the control character \\u%04x: take it out", (unsigned)*c);
+		return;
+	}
+}
+
 static int ask_google(struct request *req, int64_t id, const char *comment)
 {
 	AUTO(seen_branches_done) struct seen_branches seen;
@@ -67,6 +79,7 @@ static int put_reply(struct request *req, struct fault *f)
 		return -1;
 	/* Google counts bytes, so an umlaut is two. */
 	comment = request_field_text(req, body, "comment", 1, REPLY_BYTES_MAX, true);
+	check_comment(req, comment);
 	check_key(req);
 	if (request_check(req, f) < 0)
 		return -1;

@@ -153,6 +153,7 @@ static void put_event(struct buf *to, const struct review_place *at, enum review
 	json_add_text(&o, "reply_text", r->reply_text);
 	put_instant(&o, "reply_time", r->reply_updated_us);
 	json_add_text(&o, "reply_state", r->reply_state);
+	json_add_text(&o, "reply_policy_violation", r->reply_policy);
 	json_add_time(&o, "created_at", row->created_at_ms);
 	json_add_time(&o, "updated_at", at->now_ms);
 	json_add_time(&o, "deleted_at", kind == REVIEW_DELETED ? row->deleted_at_ms : 0);

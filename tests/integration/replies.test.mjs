@@ -12,7 +12,7 @@ let key;
 let unanswered; // of different locations each
 
 before(async () => {
-	google = await startSimulator({ args: ['--users', '1', '--accounts', '1', '--locations', '14', '--reviews', '12'] });
+	google = await startSimulator({ args: ['--users', '1', '--accounts', '1', '--locations', '30', '--reviews', '12'] });
 	service = await startService({ simulator: google, env: FAST });
 	key = await service.key('admin');
 	await service.connect({ key, branch_id: 'harbour' });
@@ -23,7 +23,7 @@ before(async () => {
 	}, { timeout: 120000, every: 100 });
 	const { reviews } = (await service.get('/api/v1/reviews?limit=500&replied=false', { key })).json;
 	unanswered = [...new Map(reviews.map((one) => [one.location_id, one])).values()];
-	assert.ok(unanswered.length >= 11, `${unanswered.length}`);
+	assert.ok(unanswered.length >= 18, `${unanswered.length}`);
 });
 after(async () => {
 	await service?.end();
@@ -82,6 +82,81 @@ test('bytes_are_counted_and_not_characters', async () => {
 	assert.equal((await put(id, 'ü'.repeat(2048))).status, 200);
 });
 
+test('a_reply_of_4096_bytes_is_taken_and_one_of_4097_or_none_or_with_control_characters_is_not', async () => {
+	const { id } = unanswered[11];
+	const most = '😀'.repeat(1024);
+	const before = await puts();
+	for (const [comment, words] of [[`${most}x`, /4097 bytes/], ['', /0 bytes/], ['a\u0000b', /NUL/], ['a\u0007b', /control character/], ['a\u007fb', /control/]]) {
+		const answer = await put(id, comment);
+		assert.equal(answer.status, 422, answer.text);
+		assert.match(answer.json.errors[0].msg, words);
+		assert.deepEqual(answer.json.errors[0].loc, ['body', 'comment']);
+	}
+	assert.equal(await puts(), before);
+	const answer = await put(id, most);
+	assert.equal(answer.json.reply_text, most, answer.text);
+	assert.equal((await put(id, 'Two\nlines,\tand\u00a0more')).json.reply_text, 'Two\nlines,\tand\u00a0more');
+});
+
+test('a_reply_that_google_rejects_is_shown_with_the_policy_and_told_as_a_change', async () => {
+	const review = unanswered[12];
+	await google.control('POST', '/settings', { reply_state: 'PENDING' });
+	assert.equal((await put(review.id, 'Call 555-0100')).json.reply_state, 'PENDING');
+	const { name } = await atGoogle(review);
+	await google.control('POST', '/world', { op: 'change_reply', review: name, comment: 'Call 555-0100', reply_state: 'REJECTED', policy_violation: 'PHONE_NUMBER' });
+	const job = await service.post('/api/v1/review-fetch', { branch_id: 'harbour', mode: 'full' }, { key });
+	await eventually(async () => assert.equal((await service.get(`/api/v1/status/${job.json.job_id}`, { key })).json.status, 'completed'), { timeout: 60000 });
+	const shown = await one(review.id);
+	assert.equal(shown.reply_state, 'REJECTED');
+	assert.equal(shown.reply_policy_violation, 'PHONE_NUMBER');
+	assert.equal(shown.history.at(-1).kind, 'reply_changed');
+	await eventually(async () => {
+		const { events } = (await service.get('/api/v1/events?kind=review.reply_changed&after=0&limit=500', { key, headers: { Accept: 'application/json' } })).json;
+		const event = events.find((found) => found.ref === review.google_review_id);
+		assert.equal(event?.data.reply_state, 'REJECTED');
+		assert.equal(event.data.reply_policy_violation, 'PHONE_NUMBER');
+	}, { timeout: 20000, every: 100 });
+	await google.control('POST', '/settings', { reply_state: 'APPROVED' });
+	const mended = await put(review.id, 'Call us');
+	assert.equal(mended.json.reply_state, 'APPROVED');
+	assert.equal(mended.json.reply_policy_violation, null);
+});
+
+test('a_reply_to_a_review_that_google_has_no_more_is_answered_404', async () => {
+	const review = unanswered[13];
+	await google.control('POST', '/world', { op: 'delete', review: (await atGoogle(review)).name });
+	const answer = await put(review.id, 'Too late');
+	assert.equal(answer.status, 404, answer.text);
+	assert.match(answer.json.detail, /Google has no such review/);
+	const job = await service.post('/api/v1/review-fetch', { branch_id: 'harbour', mode: 'full' }, { key });
+	await eventually(async () => assert.equal((await service.get(`/api/v1/status/${job.json.job_id}`, { key })).json.status, 'completed'), { timeout: 60000 });
+	const before = await puts();
+	const later = await put(review.id, 'Much too late');
+	assert.equal(later.status, 404);
+	assert.match(later.json.detail, /was deleted at Google/);
+	assert.equal(await puts(), before, 'Google is not asked');
+});
+
+test('a_reply_at_a_location_that_is_not_verified_is_refused_in_words', async () => {
+	const review = unanswered[14];
+	await google.control('POST', '/world', { op: 'unverify', location: review.location_id });
+	const answer = await put(review.id, 'Hello');
+	assert.equal(answer.status, 409, answer.text);
+	assert.match(answer.json.detail, /not verified/);
+});
+
+test('a_project_that_is_not_approved_is_named_to_who_replies', async () => {
+	await google.fault({ target: 'reply_put', status: 403, reason: 'SERVICE_DISABLED', count: 1 });
+	const answer = await put(unanswered[15].id, 'Hello');
+	assert.equal(answer.status, 502, answer.text);
+	assert.match(answer.json.detail, /not approved for the .*: enable it, or ask Google for access/);
+	await eventually(async () => {
+		const { projects } = (await service.get('/api/v1/projects', { key })).json;
+		assert.equal(projects.find((found) => found.api === 'reviews').status, 'not_approved');
+	}, { timeout: 20000, every: 50 });
+	assert.equal((await put(unanswered[15].id, 'Hello')).status, 200, 'nothing keeps it from trying');
+});
+
 test('a_key_replies_once_and_is_answered_the_same_again', async () => {
 	const review = unanswered[3];
 	const idempotency = crypto.randomUUID();
@@ -138,4 +213,18 @@ test('a_key_without_the_scope_or_the_branch_cannot_reply', async () => {
 	const other = await service.key('reviews:reply', { branches: ['elsewhere'] });
 	assert.equal((await put(unanswered[0].id, 'No', { as: other })).status, 404);
 	assert.equal((await put(999999999, 'No')).status, 404);
+});
+
+// The last one: the connection is dead behind it.
+test('a_branch_whose_grant_is_dead_cannot_reply_and_is_told_to_connect_again', async () => {
+	await google.control('POST', '/tokens', { op: 'kill', user: 'manager-1@shop.example' });
+	await google.control('POST', '/tokens', { op: 'expire_access' });
+	await eventually(async () => {
+		const answer = await put(unanswered[16].id, 'Hello');
+		assert.equal(answer.status, 409, answer.text);
+		assert.match(answer.json.detail, /connect/);
+	}, { timeout: 20000, every: 200 });
+	assert.equal((await atGoogle(unanswered[16])).reviewReply, undefined);
+	const { clients } = (await service.get('/token-management/clients', { key })).json;
+	assert.equal(clients[0].status, 'needs_reconnect');
 });
