@@ -4,15 +4,19 @@
 
   reviews.py SERVICE SIMULATOR SEED FOLDER CORE LOAD_CORE ACCOUNTS LOCATIONS REVIEWS
 
-A full pass over ACCOUNTS × LOCATIONS × REVIEWS; with a quick pass over nothing new and one after a review
-was added or edited at 1 % of the locations, when there are at most 20,000 of them. Prints one line:
-reviews, seconds and reviews a second of the full pass, peak resident MiB, Google calls of the three passes,
-seconds of the two quick ones, changes found of changes made. Calls are the simulator's count.
+A full pass over ACCOUNTS × LOCATIONS × REVIEWS; with a quick pass over nothing new and two after a review
+was added or edited at 1 % of the locations each time, when there are at most 20,000 of them. Before the last
+one the listing of places is made to be a day old, so that a job beside the pass renews it. Prints one line:
+reviews, seconds and reviews a second of the full pass, peak resident MiB, Google calls of the full pass, the
+quiet one and the dearer of the two others, seconds of the first two quick ones, changes found of changes made,
+Google calls of the pass with the listing beside it, all together, and of the listing alone. Calls are the
+simulator's count, but for the last number, which is the job's own.
 """
 import http.client
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -88,13 +92,36 @@ class Run:
         made = subprocess.run([self.service, 'key', 'create', '--name', 'bench', '--scope', 'admin'], env=env,
                               capture_output=True, text=True, check=True)
         self.key = next(word for word in made.stdout.split() if word.startswith('rf_'))
-        self.process = self.start(self.core, [self.service, 'serve'], env)
-        wait_for(lambda: ask(self.port, 'GET', '/api/v1/health'))
+        self.env = env
+        self.serve()
         for _ in range(100):
             found = ask(self.port, 'GET', '/token-management/clients?limit=1', key=self.key)
             if 'connected' in json.dumps(found):
                 return
             time.sleep(0.1)
+
+    def serve(self):
+        self.process = self.start(self.core, [self.service, 'serve'], self.env)
+        wait_for(lambda: ask(self.port, 'GET', '/api/v1/health'))
+
+    # The service stops, its places were listed two days ago, and it starts again.
+    def age_listing(self):
+        self.process.terminate()
+        self.process.wait()
+        link = sqlite3.connect(f'{self.folder}/review-fetcher.db')
+        with link:
+            link.execute('UPDATE branch_places SET listed_at_ms = listed_at_ms - 172800000')
+            link.execute('UPDATE jobs SET created_at_ms = created_at_ms - 172800000')
+        link.close()
+        self.serve()
+
+    # The last job of this mode; None: there is none.
+    def last(self, mode):
+        while True:
+            jobs = [job for job in ask(self.port, 'GET', '/api/v1/jobs', key=self.key)['jobs'] if job['mode'] == mode]
+            if not jobs or jobs[0]['finished_at']:
+                return jobs[0] if jobs else None
+            time.sleep(0.05)
 
     def counts(self):
         counts = ask(self.google_port, 'GET', '/_control/counts')
@@ -131,14 +158,25 @@ class Run:
         if stored != self.accounts * self.locations * self.reviews:
             sys.exit(f'{stored} reviews were stored')
         quiet = busy = (0, 0, None)
-        made = found = 0
+        made = found = dearest = together = listing = 0
         if self.accounts * self.locations <= QUICK_MOST:
             quiet = self.job('quick')
             made = self.change()
             busy = self.job('quick')
-            found = busy[2]['changes']['new'] + busy[2]['changes']['edited']
-        print(stored, f'{full[0]:.1f}', round(stored / full[0]), f'{self.peak():.1f}', full[1], quiet[1], busy[1],
-              f'{quiet[0]:.1f}', f'{busy[0]:.1f}', found, made)
+            peak = self.peak()
+            self.age_listing()
+            made += self.change()
+            before = self.counts()
+            aged = self.job('quick')
+            listed = self.last('places')
+            together, listing = self.counts() - before, listed['google_calls'] if listed else 0
+            dearest = max(busy[1], together - listing)
+            found = sum(job['changes'][kind] for job in (busy[2], aged[2]) for kind in ('new', 'edited'))
+            peak = max(peak, self.peak())
+        else:
+            peak = self.peak()
+        print(stored, f'{full[0]:.1f}', round(stored / full[0]), f'{peak:.1f}', full[1], quiet[1], dearest,
+              f'{quiet[0]:.1f}', f'{busy[0]:.1f}', found, made, together, listing)
 
     def end(self):
         for child in reversed(self.children):

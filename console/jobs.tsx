@@ -57,6 +57,13 @@ function useJob(id: string, first?: Job) {
 	return { ...job, data: shown };
 }
 
+const KINDS: Record<string, string> = {
+	quick: 'Quick: what is new since the last time',
+	full: 'Full: every review that Google has',
+	places: 'Places: accounts and locations are listed again, and new ones read',
+	push: 'Push: one review that Google told of',
+};
+
 function Actions({ job, onChange }: { job: Job; onChange: () => void }) {
 	const cancel = async () => {
 		await call('DELETE', `/api/v1/jobs/${job.id}`);
@@ -64,7 +71,7 @@ function Actions({ job, onChange }: { job: Job; onChange: () => void }) {
 		onChange();
 	};
 	const again = async () => {
-		const { job_id } = await call<{ job_id: string }>('POST', '/api/v1/review-fetch', { branch_id: job.branch_id, mode: job.mode === 'quick' ? 'quick' : 'full' });
+		const { job_id } = await call<{ job_id: string }>('POST', '/api/v1/review-fetch', { branch_id: job.branch_id, mode: job.mode === 'full' ? 'full' : 'quick' });
 		go(`/console/jobs/${job_id}`);
 	};
 	if (lives(job))
@@ -102,7 +109,7 @@ function JobView({ id }: { id: string }) {
 			<p class="lead">{j.message}{j.error && <>. <span class="badtext">{j.error}</span></>}</p>
 			<Section title="Progress"><Progress job={j} /><Counts job={j} />
 				<dl class="facts">
-					<dt>Kind</dt><dd>{j.mode === 'quick' ? 'Quick: what is new since the last time' : 'Full: every review that Google has'}</dd>
+					<dt>Kind</dt><dd>{KINDS[j.mode] ?? j.mode}</dd>
 					<dt>Asked for</dt><dd>{instant(j.created_at)}</dd>
 					<dt>Started</dt><dd>{instant(j.started_at)}</dd>
 					<dt>Ended</dt><dd>{instant(j.finished_at)}{j.finished_at && j.started_at && <span class="soft"> after {duration((Date.parse(j.finished_at) - Date.parse(j.started_at)) / 1000)}</span>}</dd>

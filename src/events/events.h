@@ -89,6 +89,14 @@ MUST_CHECK int events_order(struct store *s, struct fault *f);
 #define EVENTS_PURGE_PIECE 500
 MUST_CHECK int events_purge(struct store *s, int64_t retention_ms, struct fault *f);
 
+/*
+ * Inside a transaction: takes away what was told of a branch's reviews, as far as every consumer
+ * has taken it, in the next EVENTS_SCAN_MAX positions behind *at, which goes up. The rest goes with
+ * its age. 1 while there is more to look at, else 0.
+ */
+MUST_CHECK int events_purge_reviews(
+	struct db *db, const char *branch_id, int64_t *at, struct fault *f);
+
 /* The event as a JSON object on one line, appended: what the API, Kafka and webhooks show. */
 void event_write(struct buf *ret, const struct event_row *row);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Old events go in small pieces, from the front, so that a purge never holds the writers up and
- * what is left has no hole. The row of events_state remembers how far it went, and whoever asks for
- * less is told that he missed something.
+ * Old events go in small pieces, from the front, so that a purge never holds the writers up. The
+ * row of events_state remembers how far it went, and whoever asks for less is told that he missed
+ * something.
  */
 #include "events/events.h"
 
@@ -82,4 +82,38 @@ int events_purge(struct store *s, int64_t retention_ms, struct fault *f)
 	if (store_transact(s, purge_body, &p, f) < 0)
 		return -1;
 	return (int)p.n;
+}
+
+static int see_bounds(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	int64_t *bounds = arg;
+
+	(void)n_cols, (void)f;
+	bounds[0] = db_get_int(&cols[0]);
+	bounds[1] = cols[1].type == DB_NULL ? INT64_MAX : db_get_int(&cols[1]);
+	return 0;
+}
+
+int events_purge_reviews(struct db *db, const char *branch_id, int64_t *at, struct fault *f)
+{
+	/* The newest one stays: readers know by it how far the table is. */
+	static const char bounds_sql[] =
+		"SELECT (SELECT COALESCE(max(position), 1) - 1 FROM events),"
+		" (SELECT min(position) FROM event_consumers)";
+	int64_t bounds[2], to;
+
+	if (db_read(db, bounds_sql, see_bounds, bounds, f) < 0)
+		return -1;
+	to = bounds[0] < bounds[1] ? bounds[0] : bounds[1];
+	if (to - *at > EVENTS_SCAN_MAX)
+		to = *at + EVENTS_SCAN_MAX;
+	if (to <= *at)
+		return 0;
+	if (db_exec(db,
+		    "DELETE FROM events WHERE position > $1 AND position <= $2 AND branch_id = $3"
+		    " AND kind LIKE 'review.%'",
+		    NULL, f, db_int(*at), db_int(to), db_text(branch_id)) < 0)
+		return -1;
+	*at = to;
+	return 1;
 }

@@ -26,6 +26,7 @@ struct claiming {
 	enum room room;
 	struct job_claim claim;
 	bool found;
+	bool had_a_turn; /* so that it was told that it runs */
 };
 
 static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
@@ -42,22 +43,22 @@ static int read_claim(void *arg, const struct db_value *cols, size_t n_cols, str
 	c->claim.cancelled = db_get_int(&cols[3]) != 0;
 	c->claim.is_push = text_equal(db_get_text(&cols[4]), "push");
 	c->claim.is_quick = text_equal(db_get_text(&cols[4]), "quick");
+	c->claim.is_places = text_equal(db_get_text(&cols[4]), MODE_PLACES);
 	c->claim.is_patient = db_get_int(&cols[5]) != 0;
+	c->had_a_turn = cols[6].type != DB_NULL;
 	return 0;
 }
 
-/* A queued job with its own token is its process's to run, as long as that process lives. */
-#define CLAIMABLE                                                                           \
-	" status IN ('queued', 'running', 'waiting') AND (COALESCE(lease_until_ms, 0) < $3" \
-	" OR (status = 'queued' AND (branch_id IS NOT NULL OR lease_owner = $1)))"
+/* Push first; then who has queued longest, be it for the first time or after a turn. */
 #define CLAIM_SQL(skip)                                                                        \
 	"UPDATE jobs SET status = 'running', waiting_until_ms = NULL, lease_owner = $1,"       \
 	" lease_until_ms = $2, fence = fence + 1, started_at_ms = COALESCE(started_at_ms, $3)" \
 	" WHERE id = (SELECT id FROM jobs WHERE" CLAIMABLE                                     \
 	" AND (CAST($4 AS BIGINT) = 0 OR CAST($4 AS BIGINT) ="                                 \
 	" CASE WHEN mode = 'push' THEN 1 ELSE 2 END)"                                          \
-	" ORDER BY CASE WHEN mode = 'push' THEN 0 ELSE 1 END, created_at_ms, id LIMIT 1" skip  \
-	") AND" CLAIMABLE " RETURNING id, branch_id, fence, cancel_requested, mode, patient"
+	" ORDER BY CASE WHEN mode = 'push' THEN 0 ELSE 1 END,"                                 \
+	" COALESCE(turn_ms, created_at_ms), id LIMIT 1" skip ") AND" CLAIMABLE                 \
+	" RETURNING id, branch_id, fence, cancel_requested, mode, patient, turn_ms"
 
 /*
  * The outer condition is what makes the claim one's own where two processes found the same row at
@@ -79,7 +80,7 @@ static int claim_body(struct db *db, void *arg, struct fault *f)
 		    db_text(c->rf->owner), db_int(now_ms + LEASE_MS), db_int(now_ms),
 		    db_int(c->room)) < 0)
 		return -1;
-	return c->found ? job_tell(db, c->claim.id, f) : 0;
+	return c->found && !c->had_a_turn ? job_tell(db, c->claim.id, f) : 0;
 }
 
 static int release_body(struct db *db, void *arg, struct fault *f)
@@ -205,6 +206,16 @@ static enum room find_room(const struct review_fetcher *rf)
 	if (for_push)
 		return for_others ? ROOM_FOR_ALL : ROOM_FOR_PUSH;
 	return for_others ? ROOM_BUT_PUSH : ROOM_FOR_NONE;
+}
+
+bool jobs_have_room(const struct review_fetcher *rf, bool *ret_held_most)
+{
+	struct working n = {0};
+	enum room room = find_room(rf);
+
+	map_each(&rf->jobs, count_working, &n);
+	*ret_held_most = rf->jobs.count - n.push >= JOBS_HELD_MOST;
+	return room == ROOM_FOR_ALL || room == ROOM_BUT_PUSH;
 }
 
 void jobs_look(struct review_fetcher *rf)
@@ -367,6 +378,7 @@ static void beat(struct task *task)
 			heed(rf, &b.jobs[i]);
 	}
 	mem_free(b.jobs);
+	jobs_take_turns(rf);
 	jobs_look(rf);
 	pthread_mutex_lock(&rf->lock);
 	if (!rf->stopping)

@@ -29,6 +29,7 @@
 #define JOBS_AT_ONCE 64     /* that work; one that waits for quota holds no place */
 #define JOBS_HELD_MOST 512  /* with those that wait */
 #define PUSH_AT_ONCE 16     /* of push, beside all others */
+#define TURN_MS 60000       /* after that a job makes room when others queue */
 #define TOKEN_JOBS_MAX 1000 /* unfinished jobs with an access token of their own */
 #define LEASE_MS 30000
 #define BEAT_MS 10000 /* how often leases are renewed and work of others is looked for */
@@ -70,6 +71,7 @@ struct walk {
 	bool token_tried;        /* this page already cost a token */
 	unsigned store_failures; /* of the database, in a row */
 	unsigned calls;          /* not yet counted in the job's row */
+	int64_t asked_mono_ms;   /* when the request was sent whose answer is stored */
 	struct secret
 		bearer; /* for this request; kept until its answer, to name what was refused */
 	struct net_reply reply;
@@ -85,10 +87,12 @@ struct job {
 	char id[37];
 	char *branch_id; /* NULL: with a token of its own */
 	int64_t client_id;
-	bool is_quick, is_patient, is_push;
+	bool is_quick, is_patient, is_push, is_places;
 	struct secret token;
 	_Atomic int64_t fence;
 	_Atomic unsigned batches_refused, batches_answered;
+	_Atomic unsigned answers; /* since it was begun here */
+	int64_t begun_mono_ms;
 	struct gate *gates[GOOGLE_APIS];
 	/* Lock held: */
 	unsigned refs;
@@ -96,6 +100,7 @@ struct job {
 	unsigned n_walks;
 	bool planning, plan_again, plan_due;
 	bool cancelled, lost; /* lost: the lease is another's, so nothing may be written any more */
+	bool yields;          /* it goes back into the queue when its pages are stored */
 	char failure[240];    /* set: no further page, and why */
 	int64_t waiting_until_ms; /* as the row says; 0: it does not */
 	unsigned failures;        /* of the database, in a row */
@@ -131,17 +136,38 @@ void jobs_show_waiting(struct review_fetcher *rf);
 /* The Cloud project of an OAuth client id: what quota is counted by. A length of client_id. */
 size_t project_length(const char *client_id);
 
+/* Lock held. Whether a job may be begun here now that is none of push; *ret_held_most: if not,
+ * since so many are held, whether they work or wait. */
+bool jobs_have_room(const struct review_fetcher *rf, bool *ret_held_most);
+/* A job that nobody runs: $1 is the process, $3 the time. A queued job with its own token is its
+ * process's to run, as long as that lives. */
+#define CLAIMABLE                                                                           \
+	" status IN ('queued', 'running', 'waiting') AND (COALESCE(lease_until_ms, 0) < $3" \
+	" OR (status = 'queued' AND (branch_id IS NOT NULL OR lease_owner = $1)))"
+
+/* ---- job_turns.c ---- */
+/* When jobs queue and there is no room: those that were here longest go back into the queue, behind
+ * all others, and keep their cursors. Worker, now and then. */
+void jobs_take_turns(struct review_fetcher *rf);
+/* Inside a transaction: the row of a job that yields. */
+MUST_CHECK int job_give_back(struct db *db, const struct job *j, struct fault *f);
+/* Around it: off the map, so that whoever claims it next begins anew; and back, when it failed. */
+void job_let_go(struct job *j);
+void job_hold_again(struct job *j);
+
 /* ---- jobs.c ---- */
 /* Whether a branch can get a token; a job without would only fail. -1: FAULT_MISSING,
  * FAULT_CONFLICT (the text says what to do), or the database. Worker. */
 MUST_CHECK int job_check_branch(struct review_fetcher *rf, const char *branch_id, struct fault *f);
+/* The token that is kept for a queued job, if there is one. Any thread. */
+void job_drop_token(struct review_fetcher *rf, const char *id);
 
 /* ---- job.c ---- */
 struct job_claim { /* what the claim of a row brought */
 	char id[37];
 	char *branch_id;
 	int64_t fence, client_id;
-	bool cancelled, is_quick, is_patient, is_push;
+	bool cancelled, is_quick, is_patient, is_push, is_places;
 };
 /* Puts a claimed job under way; token is its own or empty, moved. failure: why it fails at once, or
  * NULL. */
@@ -153,13 +179,26 @@ void job_plan(struct job *j);
 void job_fail(struct job *j, const char *reason);
 void job_cancel(struct job *j);
 void job_lose(struct job *j);
-bool job_goes_on(struct job *j); /* any thread, takes the lock */
+/* Lock held. Whatever of the job waits goes on at once, and finds that it is over. */
+void job_wake(struct job *j);
+bool job_goes_on(struct job *j);       /* any thread, takes the lock */
+bool job_may_ask(const struct job *j); /* it goes on, and here; lock held */
 /* Takes the walk off its job and frees it; job_plan follows. Worker, once a walk. */
 void job_end_walk(struct walk *w);
 /* Brings the row's `waiting` in line with where the walks stand. Worker. */
 void job_show_waiting(struct job *j);
 void job_unref(struct job *j);
 void job_free(struct job *j); /* with its walks, whatever they wait for */
+
+/* ---- job_places.c: inside a transaction ---- */
+#define MODE_PLACES "places" /* lists accounts and locations, and reads those that are new */
+/* Queues a job that begins with the accounts, unless there is one like it. */
+MUST_CHECK int job_add_listing(struct db *db, const char *branch_id, const char *mode,
+	const char *origin, int64_t now_ms, bool *ret_added, struct fault *f);
+/* Queues a listing of places beside the job that is asked for, unless there was one since since_ms.
+ */
+MUST_CHECK int job_renew_places(
+	struct db *db, const char *branch_id, int64_t since_ms, int64_t now_ms, struct fault *f);
 
 /* ---- job_tidy.c: inside a transaction ---- */
 /* Takes away some of what old jobs left. */
@@ -175,56 +214,5 @@ void walk_ask(struct walk *w);
 void walk_free(struct walk *w);
 struct gate *walk_gate(const struct walk *w);
 const char *walk_kind_name(enum walk_kind kind);
-
-/* ---- walk_rows.c: the transactions, worker ---- */
-enum walk_outcome {
-	WALK_GOES_ON = 1, /* there is another page */
-	WALK_ENDED,       /* done, or failed for good: the row says which */
-	WALK_LOST,        /* the lease of the job is another's: nothing was written */
-};
-struct walk_change {    /* what a transaction did besides */
-	bool cancelled; /* somebody asked the job to end */
-	bool opened;    /* there are new walks */
-};
-/* Stores a page, or the single review that was asked for, and moves the cursor in *w. Answers a
- * walk_outcome or -1. */
-MUST_CHECK int walk_store_page(
-	struct walk *w, const struct google_page *page, struct walk_change *ret, struct fault *f);
-/* Google has no such review (probe_id). */
-MUST_CHECK int walk_store_absence(struct walk *w, struct walk_change *ret, struct fault *f);
-/* Begins the listing anew, or fails the walk when that has happened too often. */
-MUST_CHECK int walk_store_restart(
-	struct walk *w, const char *why, struct walk_change *ret, struct fault *f);
-/* What a failure says of the location. */
-enum walk_park {
-	WALK_PARK_NOT,
-	WALK_PARK_TWICE, /* only when the pass before failed too: it may have been an outage */
-	WALK_PARK,       /* later passes leave it alone for a while, longer each time */
-};
-/* The walk fails for good; its neighbours go on. A batch does not fail: its locations are read one
- * by one instead. */
-MUST_CHECK int walk_store_failure(struct walk *w, const char *why, enum walk_park park,
-	struct walk_change *ret, struct fault *f);
-
-/* ---- walk_places.c: inside a transaction ---- */
-struct walk_opening { /* borrowed */
-	const char *job_id, *branch_id;
-	int64_t now_ms;
-	bool is_quick, is_patient;
-};
-/*
- * Opens what a job has to do for some locations of an account; adds to *opened how many the job did
- * not have yet.
- */
-MUST_CHECK int walks_open(struct db *db, const struct walk_opening *o, const char *account_id,
-	const char *const *location_ids, size_t n, int64_t *opened, struct fault *f);
-/*
- * Opens what a job has to do for all locations that the branch's newest whole listing showed, if
- * that began after since_ms: a listing for each or, in a quick job, a batch of those that are
- * known; a parked one fails at once with its reason. *ret_accounts 0: there is none, so that the
- * job has to list them.
- */
-MUST_CHECK int walks_open_known(struct db *db, const struct walk_opening *o, int64_t since_ms,
-	int64_t *ret_accounts, int64_t *ret_locations, struct fault *f);
 
 #endif

@@ -18,14 +18,14 @@
 /* ---- ending ---- */
 
 struct tally {
-	int64_t failed, open, accounts, locations;
+	int64_t failed, open, listed, locations;
 	char error[200];
 };
 
 struct ending {
 	struct job *job;
 	const char *failure;
-	bool cancelled, gone, unfinished;
+	bool yields, cancelled, gone, unfinished;
 	struct tally tally;
 	const char *status;
 	char words[240];
@@ -39,8 +39,8 @@ static int count_walks(void *arg, const struct db_value *cols, size_t n_cols, st
 
 	(void)n_cols;
 	(void)f;
-	if (text_equal(kind, "locations"))
-		t->accounts += n;
+	if (text_equal(kind, "locations") && text_equal(state, "done"))
+		t->listed += n;
 	if (text_equal(kind, "reviews"))
 		t->locations += n;
 	if (text_equal(state, "open"))
@@ -75,7 +75,7 @@ static void judge(struct ending *e)
 		snprintf(e->words, sizeof(e->words), "%s", e->failure);
 	} else if (e->cancelled) {
 		e->status = "cancelled";
-	} else if (t->failed && !t->locations) {
+	} else if (t->failed && !t->locations && !t->listed) {
 		e->status = "failed";
 		snprintf(e->words, sizeof(e->words), "%s", t->error);
 	} else if (t->failed) {
@@ -108,6 +108,8 @@ static int end_body(struct db *db, void *arg, struct fault *f)
 		return -1;
 	/* A walk may have opened others and left between our look and now. */
 	e->unfinished = !e->cancelled && !*e->failure && e->tally.open > 0;
+	if (e->unfinished && e->yields && !e->gone)
+		return job_give_back(db, j, f);
 	if (e->gone || e->unfinished)
 		return 0;
 	judge(e);
@@ -150,8 +152,8 @@ static void forget(struct job *j)
 {
 	struct review_fetcher *rf = j->rf;
 
+	job_let_go(j);
 	pthread_mutex_lock(&rf->lock);
-	map_remove(&rf->jobs, j->id, strlen(j->id));
 	if (nap_end(rf, &j->nap)) /* it had come back by itself meanwhile */
 		j->refs--;
 	pthread_mutex_unlock(&rf->lock);
@@ -170,16 +172,25 @@ static enum end_outcome end_job(struct job *j)
 	pthread_mutex_lock(&j->rf->lock);
 	e.failure = j->failure; /* set once, before the last walk left */
 	e.cancelled = j->cancelled;
+	e.yields = j->yields;
 	lost = j->lost;
 	pthread_mutex_unlock(&j->rf->lock);
+	if (e.yields)
+		job_let_go(j);
 	if (!lost && store_transact(j->rf->parts.store, end_body, &e, &f) < 0) {
+		if (e.yields)
+			job_hold_again(j);
 		plan_later(j, &f);
 		return END_LATER;
 	}
-	if (e.unfinished && !lost)
+	if (e.unfinished && !lost && !e.yields)
 		return END_NOT_YET;
+	if (e.yields && (lost || !e.unfinished))
+		job_drop_token(j->rf, j->id);
 	if (lost || e.gone)
 		log_event(LOG_WARN, "job.lost", F_STR("job", j->id));
+	else if (e.unfinished)
+		log_event(LOG_DEBUG, "job.yielded", F_STR("job", j->id));
 	else
 		log_event(LOG_INFO, "job.ended", F_STR("job", j->id), F_STR("status", e.status),
 			F_STR("cause", e.words));
@@ -327,7 +338,7 @@ static bool plan_once(struct job *j)
 	o.room = WALKS_PER_JOB - j->n_walks;
 	for (const struct walk *w = j->walks; w; w = w->next)
 		o.active[o.n_active++] = w->id;
-	look = !rf->stopping && !is_ending(j) && o.room > 0;
+	look = job_may_ask(j) && o.room > 0;
 	pthread_mutex_unlock(&rf->lock);
 	if (look && store_use(rf->parts.store, open_body, &o, &f) < 0) {
 		free_list(o.list);
@@ -369,8 +380,7 @@ void job_plan(struct job *j)
 
 /* ---- what happens to a job from outside ---- */
 
-/* Lock held. Whatever of the job waits goes on at once, and finds that it is over. */
-static void wake(struct job *j)
+void job_wake(struct job *j)
 {
 	for (struct walk *w = j->walks; w; w = w->next) {
 		if (gate_leave(walk_gate(w), &w->seat) || nap_end(j->rf, &w->nap))
@@ -384,7 +394,7 @@ void job_fail(struct job *j, const char *reason)
 	if (!*j->failure)
 		snprintf(j->failure, sizeof(j->failure), "%.*s",
 			google_words_fit(reason, sizeof(j->failure) - 1), reason);
-	wake(j);
+	job_wake(j);
 	pthread_mutex_unlock(&j->rf->lock);
 }
 
@@ -392,7 +402,7 @@ void job_cancel(struct job *j)
 {
 	pthread_mutex_lock(&j->rf->lock);
 	j->cancelled = true;
-	wake(j);
+	job_wake(j);
 	pthread_mutex_unlock(&j->rf->lock);
 }
 
@@ -400,7 +410,7 @@ void job_lose(struct job *j)
 {
 	pthread_mutex_lock(&j->rf->lock);
 	j->lost = true;
-	wake(j);
+	job_wake(j);
 	pthread_mutex_unlock(&j->rf->lock);
 }
 
@@ -412,6 +422,11 @@ bool job_goes_on(struct job *j)
 	on = !j->rf->stopping && !is_ending(j);
 	pthread_mutex_unlock(&j->rf->lock);
 	return on;
+}
+
+bool job_may_ask(const struct job *j)
+{
+	return !j->rf->stopping && !is_ending(j) && !j->yields;
 }
 
 void job_end_walk(struct walk *w)
@@ -540,7 +555,9 @@ void job_begin(struct review_fetcher *rf, const struct job_claim *claim, struct 
 	j->is_quick = claim->is_quick;
 	j->is_patient = claim->is_patient;
 	j->is_push = claim->is_push;
+	j->is_places = claim->is_places;
 	j->cancelled = claim->cancelled;
+	j->begun_mono_ms = clock_mono_ms();
 	j->refs = 2; /* the map's and ours */
 	if (failure)
 		snprintf(j->failure, sizeof(j->failure), "%.*s",

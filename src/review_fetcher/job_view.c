@@ -41,7 +41,7 @@ static bool is_ended(const char *status)
 }
 
 /* The original's sentence for a job that waits its turn; our own for the rest. */
-static const char *message_of(const char *status)
+static const char *message_of(const char *status, const char *mode)
 {
 	static const char *const words[][2] = {
 		{"queued", "Job enqueued for processing"},
@@ -53,6 +53,10 @@ static const char *message_of(const char *status)
 		{"cancelled", "The job was cancelled"},
 	};
 
+	if (text_equal(status, "completed") && text_equal(mode, MODE_PLACES))
+		return "Accounts and locations were listed, and what is new was read";
+	if (text_equal(status, "completed") && text_equal(mode, "push"))
+		return "The review that Google told of was read";
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (text_equal(status, words[i][0]))
 			return words[i][1];
@@ -109,7 +113,7 @@ static void put_job(struct json_out *o, const struct db_value *cols)
 	put_column(o, "job_id", &cols[0]);
 	put_column(o, "id", &cols[0]);
 	json_add_text(o, "status", status);
-	json_add_text(o, "message", message_of(status));
+	json_add_text(o, "message", message_of(status, db_get_text(&cols[2])));
 	json_add_time(o, "waiting_until", text_equal(status, "waiting") ? db_get_int(&cols[4]) : 0);
 	put_column(o, "branch_id", &cols[1]);
 	put_column(o, "mode", &cols[2]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs as callers see them: started, joined, cancelled. */
 #include "review_fetcher/engine.h"
+#include "review_fetcher/walks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,8 @@ static bool is_patient(const struct job_input *in)
 	return in->is_patient || is_quick(in);
 }
 
-/* A quick job begins with the places that are known, when they were all listed not long ago. */
+/* A quick job begins with the places that are known; when their listing is old, another job renews
+ * it. */
 static int open_walks(struct db *db, const struct starting *s, int64_t now_ms, struct fault *f)
 {
 	static const char walk_sql[] =
@@ -57,14 +59,16 @@ static int open_walks(struct db *db, const struct starting *s, int64_t now_ms, s
 		.is_patient = is_patient(s->in)};
 	int64_t interval_ms = s->rf->parts.settings->review_full_sync_interval_ms;
 	int64_t since_ms = now_ms - (interval_ms ? interval_ms : PLACES_KEPT_MS);
-	int64_t accounts = 0, locations = 0;
+	struct places_known known = {0};
 
-	if (o.is_quick && o.branch_id &&
-		walks_open_known(db, &o, since_ms, &accounts, &locations, f) < 0)
+	if (o.is_quick && o.branch_id && walks_open_known(db, &o, &known, f) < 0)
 		return -1;
-	if (accounts)
+	if (known.accounts && known.listed_at_ms <= since_ms &&
+		job_renew_places(db, o.branch_id, since_ms, now_ms, f) < 0)
+		return -1;
+	if (known.accounts)
 		return db_exec(db, "UPDATE jobs SET accounts = $2, locations = $3 WHERE id = $1",
-			NULL, f, db_text(s->id), db_int(accounts), db_int(locations));
+			NULL, f, db_text(s->id), db_int(known.accounts), db_int(known.locations));
 	return db_exec(db, walk_sql, NULL, f, db_text(s->id), db_int(now_ms + 1));
 }
 
@@ -169,7 +173,7 @@ static int keep_token(
 	return -1;
 }
 
-static void drop_token(struct review_fetcher *rf, const char *id)
+void job_drop_token(struct review_fetcher *rf, const char *id)
 {
 	struct secret *kept;
 
@@ -189,7 +193,7 @@ static int start(
 	if (!in->branch_id && keep_token(rf, s->id, in, f) < 0)
 		return -1;
 	if (store_transact(rf->parts.store, start_body, s, f) < 0) {
-		drop_token(rf, s->id);
+		job_drop_token(rf, s->id);
 		return -1;
 	}
 	return 0;
@@ -308,7 +312,7 @@ int jobs_cancel(struct review_fetcher *rf, const char *id, const struct actor *w
 
 	if (store_transact(rf->parts.store, cancel_body, &a, f) < 0)
 		return -1;
-	drop_token(rf, id);
+	job_drop_token(rf, id);
 	pthread_mutex_lock(&rf->lock);
 	j = map_get(&rf->jobs, id, strlen(id));
 	if (j)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "events/events.h"
 #include "review_fetcher/engine.h"
 #include "store/store.h"
 
@@ -130,6 +131,8 @@ struct purge {
 	const struct lease *lease;
 	char *branch_id;
 	int64_t gone;
+	int64_t from_event, at_event; /* what was told up to here is looked at */
+	int more_events;
 };
 
 static int note_purge(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
@@ -173,9 +176,15 @@ static int purge_piece(struct db *db, struct purge *p, struct fault *f)
 		return -1;
 	if (p->gone > 0)
 		return 0;
+	p->more_events = events_purge_reviews(db, p->branch_id, &p->at_event, f);
+	if (p->more_events != 0)
+		return p->more_events < 0 ? -1 : 0;
 	if (db_exec(db, "DELETE FROM accounts WHERE branch_id = $1", NULL, f, branch) < 0 ||
 		db_exec(db, "DELETE FROM branch_places WHERE branch_id = $1", NULL, f, branch) <
 			0 ||
+		/* Should it be connected again, its places are listed at once. */
+		db_exec(db, "UPDATE branch_schedules SET places_due_ms = 0 WHERE branch_id = $1",
+			NULL, f, branch) < 0 ||
 		db_exec(db, "DELETE FROM purges WHERE branch_id = $1", NULL, f, branch) < 0)
 		return -1;
 	return 0;
@@ -187,7 +196,8 @@ static int purge_body(struct db *db, void *arg, struct fault *f)
 	int kept = lease_keep(db, p->lease, f);
 
 	mem_free(TAKE(p->branch_id));
-	p->gone = 0;
+	p->gone = p->more_events = 0;
+	p->at_event = p->from_event;
 	if (kept != LEASE_HELD)
 		return kept < 0 ? -1 : 0;
 	if (db_read(db, "SELECT branch_id FROM purges ORDER BY requested_at_ms LIMIT 1", note_purge,
@@ -198,11 +208,14 @@ static int purge_body(struct db *db, void *arg, struct fault *f)
 
 static int purge(struct review_fetcher *rf, bool *ret_more, struct fault *f)
 {
-	struct purge p = {.lease = &rf->retention.lease};
+	struct retention *r = &rf->retention;
+	struct purge p = {.lease = &r->lease, .from_event = r->at_event};
 	int done = store_transact(rf->parts.store, purge_body, &p, f);
 
 	*ret_more = p.branch_id != NULL;
-	if (done >= 0 && p.branch_id && p.gone == 0)
+	if (done >= 0)
+		r->at_event = p.more_events ? p.at_event : 0;
+	if (done >= 0 && p.branch_id && p.gone == 0 && !p.more_events)
 		log_event(LOG_INFO, "retention.branch_purged", F_STR("branch", p.branch_id));
 	mem_free(p.branch_id);
 	return done < 0 ? -1 : 0;

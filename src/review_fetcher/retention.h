@@ -14,6 +14,7 @@ struct retention { /* in struct review_fetcher; the task's own but for nap */
 	struct nap nap;
 	struct task task;
 	struct lease lease;
+	int64_t at_event;      /* of the purge under way */
 	int64_t at_id;         /* locations up to this one have been looked at in this round */
 	int64_t next_round_ms; /* monotonic */
 };

@@ -17,7 +17,7 @@
 
 struct prior {
 	bool is_there, same, same_raw;
-	int64_t last_walk_id;
+	int64_t last_walk_id, updated_at_ms;
 	struct review_row row;
 	char *raw;           /* when the hash differs, or it was deleted */
 	const uint8_t *hash; /* to compare with */
@@ -61,6 +61,7 @@ static int read_prior(void *arg, const struct db_value *cols, size_t n_cols, str
 		.created_at_ms = db_get_int(&cols[2]),
 		.deleted_at_ms = db_get_int(&cols[3])};
 	p->last_walk_id = db_get_int(&cols[4]);
+	p->updated_at_ms = db_get_int(&cols[7]);
 	p->same = cols[5].len == HASH_BLAKE2B_SIZE &&
 		  memcmp(cols[5].bytes, p->hash, HASH_BLAKE2B_SIZE) == 0;
 	p->same_raw = text_equal(db_get_text(&cols[6]), p->new_raw);
@@ -238,10 +239,21 @@ static int look_up(struct db *db, const struct review_place *at, const char *rev
 	struct prior *p, struct fault *f)
 {
 	static const char sql[] =
-		"SELECT id, changes, created_at_ms, deleted_at_ms, last_walk_id, content_hash, raw"
-		" FROM reviews WHERE location_id = $1 AND review_id = $2";
+		"SELECT id, changes, created_at_ms, deleted_at_ms, last_walk_id, content_hash, raw,"
+		" updated_at_ms FROM reviews WHERE location_id = $1 AND review_id = $2";
 
 	return db_read(db, sql, read_prior, p, f, db_text(at->location_id), db_text(review_id));
+}
+
+/*
+ * Somebody else changed the row while Google's answer was on its way: a reply from here, a push
+ * message, another job. Which of the two saw Google later nobody can tell, but the row's may be
+ * younger than the answer, and to go back would be told as a change, and forth again as another.
+ * What the answer did know better is met by the next pass.
+ */
+static bool is_overtaken(const struct review_place *at, const struct prior *p)
+{
+	return at->asked_ms && p->is_there && p->updated_at_ms > at->asked_ms;
 }
 
 int review_store(struct db *db, const struct review_place *at, const struct google_review *r,
@@ -257,6 +269,11 @@ int review_store(struct db *db, const struct review_place *at, const struct goog
 	counts->seen += !prior.is_there || prior.last_walk_id != at->walk_id;
 	if (!prior.is_there)
 		return store_new(db, at, r, hash, counts, f);
+	if (is_overtaken(at, &prior)) {
+		counts->unchanged += prior.last_walk_id != at->walk_id;
+		mem_free(prior.raw);
+		return see_row(db, at, &prior.row, f);
+	}
 	if (!prior.raw) {
 		counts->unchanged += prior.last_walk_id != at->walk_id;
 		return prior.same_raw ? see_row(db, at, &prior.row, f)
@@ -293,7 +310,7 @@ int review_delete(struct db *db, const struct review_place *at, const char *revi
 
 	if (look_up(db, at, review_id, &prior, f) < 0)
 		return -1;
-	if (!prior.is_there || prior.row.deleted_at_ms) {
+	if (!prior.is_there || prior.row.deleted_at_ms || is_overtaken(at, &prior)) {
 		mem_free(prior.raw);
 		return 0;
 	}

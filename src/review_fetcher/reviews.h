@@ -26,6 +26,9 @@ struct review_place { /* where it was seen, and by whom; borrowed */
 	const char *branch_id; /* NULL: a job with a token of its own */
 	const char *job_id;
 	int64_t client_id, walk_id, pass_started_ms, now_ms;
+	/* When Google was asked for what is to be stored; what others stored since then is newer.
+	 * 0: nobody can have. */
+	int64_t asked_ms;
 };
 
 struct review_counts {
@@ -39,7 +42,7 @@ struct review_row {
 
 /* ---- review_rows.c ---- */
 /* Stores what Google says; each difference is one row of history and one event, whatever is
- * repeated. */
+ * repeated. A row that was changed after at->asked_ms keeps what it has: it counts as seen. */
 MUST_CHECK int review_store(struct db *db, const struct review_place *at,
 	const struct google_review *r, struct review_counts *counts, struct fault *f);
 /* 1 when review_store would find something that a reader would notice, 0 when not, or -1. */

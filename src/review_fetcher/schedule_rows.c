@@ -17,6 +17,7 @@
 #include "base/rand.h"
 #include "base/text.h"
 #include "review_fetcher/engine.h"
+#include "review_fetcher/walks.h"
 #include "store/store.h"
 
 #define DAY_MS (24LL * 60 * 60 * 1000)
@@ -25,6 +26,9 @@
 #define AGAIN_MS 60000     /* what came due while a job of its kind runs */
 #define QUIET_MOST 24      /* a location is asked so much less often at most */
 #define REFUSED_MS 3600000 /* a refused project is probed as often */
+#define NOTHING_YET_MS                                                             \
+	3600000 /* a branch of which nothing could be listed yet is tried as often \
+		 */
 
 /* ---- pace ---- */
 
@@ -164,22 +168,43 @@ static int is_under_way(
 	return n > 0;
 }
 
-/* All accounts and locations are listed; the first time everything is read as well. */
-static int queue_listing(
-	struct db *db, struct schedule_turn *t, int64_t places_due_ms, int64_t now, struct fault *f)
-{
-	static const char walk_sql[] =
-		"INSERT INTO job_walks (job_id, kind, pass_started_ms, state)"
-		" VALUES ($1, 'accounts', $2, 'open')";
-	char id[37];
-	int known = queue_job(db, t, places_due_ms == 0 ? "full" : "quick", "all", now, id, f);
+struct times {
+	int64_t now, places_due_ms;
+	bool runs, more; /* a job of this branch does; there are more new locations */
+};
 
-	if (known != 0)
-		return known < 0 ? -1 : 0;
-	t->jobs++;
-	if (db_exec(db, walk_sql, NULL, f, db_text(id), db_int(now + 1)) < 0)
+/*
+ * All accounts and locations are listed; as long as nothing is known everything is read as well,
+ * and what failed is soon tried again, since there is nothing else to do for the branch.
+ */
+static int queue_listing(struct db *db, struct schedule_turn *t, struct times *at, struct fault *f)
+{
+	static const char listed_sql[] =
+		"SELECT listed_at_ms FROM branch_places WHERE branch_id = $1";
+	static const char known_sql[] =
+		"SELECT count(*) FROM (SELECT 1 AS one FROM location_parents"
+		" WHERE branch_id = $1 LIMIT 1) a";
+	int64_t period_ms = t->pace.places_ms / 1000 * (950 + jitter_of(t->branch_id) / 10);
+	int64_t listed_ms = 0, known = 0;
+	bool added;
+
+	if (at->places_due_ms > at->now)
+		return 0;
+	if (db_read(db, listed_sql, read_number, &listed_ms, f, db_text(t->branch_id)) < 0 ||
+		db_read(db, known_sql, read_number, &known, f, db_text(t->branch_id)) < 0)
 		return -1;
-	return job_tell(db, id, f);
+	if (listed_ms + period_ms > at->now) { /* a job that was asked for did it */
+		at->places_due_ms = listed_ms + period_ms;
+		return 0;
+	}
+	known += listed_ms > 0;
+	at->places_due_ms =
+		at->now + (known || period_ms < NOTHING_YET_MS ? period_ms : NOTHING_YET_MS);
+	if (job_add_listing(db, t->branch_id, known ? MODE_PLACES : "full", "schedule", at->now,
+		    &added, f) < 0)
+		return -1;
+	t->jobs += added;
+	return 0;
 }
 
 /* The account through which the branch shows a location; "" when it does so no more. */
@@ -288,11 +313,6 @@ static const char full_sql[] = "UPDATE location_schedules SET full_due_ms = " JI
 
 /* ---- the turn ---- */
 
-struct times {
-	int64_t now, places_due_ms;
-	bool runs, more; /* a job of this branch does; there are more new locations */
-};
-
 /* The earliest time that counts. What is due while a job of its kind runs waits for that. */
 static int next_due(struct db *db, const struct schedule_turn *t, const struct times *at,
 	int64_t *ret, struct fault *f)
@@ -323,19 +343,16 @@ static int queue_all(struct db *db, struct schedule_turn *t, struct times *at, s
 	const struct claim full = {"full", full_sql, p->full_ms / 20, p->full_ms, p->quick_ms};
 	const struct claim quick = {
 		"quick", quick_sql, p->quick_ms / 5, p->quick_ms, p->quick_ms * QUIET_MOST};
-	int full_runs, quick_runs;
+	int full_runs, quick_runs, places_run;
 
-	if (at->places_due_ms <= at->now) {
-		if (queue_listing(db, t, at->places_due_ms, at->now, f) < 0)
-			return -1;
-		at->places_due_ms =
-			at->now + p->places_ms / 1000 * (950 + jitter_of(t->branch_id) / 10);
-	}
+	if (queue_listing(db, t, at, f) < 0)
+		return -1;
 	full_runs = is_under_way(db, t, full.mode, f);
 	quick_runs = full_runs < 0 ? -1 : is_under_way(db, t, quick.mode, f);
-	if (quick_runs < 0)
+	places_run = quick_runs < 0 ? -1 : is_under_way(db, t, MODE_PLACES, f);
+	if (places_run < 0)
 		return -1;
-	at->runs = full_runs || quick_runs;
+	at->runs = full_runs || quick_runs || places_run;
 	/* A job that is finding places has not read them yet. */
 	if (!at->runs && adopt(db, t, at->now, &at->more, f) < 0)
 		return -1;

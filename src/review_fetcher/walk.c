@@ -5,6 +5,7 @@
  * whoever holds it, and `step` says what its task does next.
  */
 #include "review_fetcher/engine.h"
+#include "review_fetcher/walks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -379,6 +380,7 @@ static void read_answer(struct walk *w)
 {
 	char why[160];
 
+	w->job->answers++;
 	if (!job_goes_on(w->job)) {
 		leave(w);
 		return;
@@ -459,6 +461,7 @@ static void send(struct walk *w)
 	}
 	request.url = buf_text(&url);
 	w->calls++;
+	w->asked_mono_ms = clock_mono_ms();
 	net_send(rf->parts.net, &request, take_reply, w);
 }
 
@@ -496,8 +499,12 @@ static void take_token(void *arg, const struct token_result *result)
 static void ask_token(struct walk *w)
 {
 	struct job *j = w->job;
+	bool goes_on;
 
-	if (!job_goes_on(j)) {
+	pthread_mutex_lock(&j->rf->lock);
+	goes_on = job_may_ask(j);
+	pthread_mutex_unlock(&j->rf->lock);
+	if (!goes_on) {
 		leave(w);
 		return;
 	}
@@ -517,10 +524,6 @@ void walk_ask(struct walk *w)
 	struct review_fetcher *rf = j->rf;
 	int64_t now_ms = clock_mono_ms(), wait_ms;
 
-	if (!job_goes_on(j)) {
-		leave(w);
-		return;
-	}
 	/* Batches that are never answered are not worth their calls. */
 	if (w->kind == WALK_BATCH && !j->batches_answered &&
 		j->batches_refused >= BATCHES_REFUSED_MOST) {
@@ -530,6 +533,12 @@ void walk_ask(struct walk *w)
 	w->step = ask_token;
 	w->task.run = run_step;
 	pthread_mutex_lock(&rf->lock);
+	/* Under the lock, so that whoever ends the job finds all that sit. */
+	if (!job_may_ask(j)) {
+		pthread_mutex_unlock(&rf->lock);
+		leave(w);
+		return;
+	}
 	wait_ms = gate_wait_ms(walk_gate(w), now_ms);
 	j->refs++; /* from here on the walk may go its way, and end the job with it */
 	if (w->kind == WALK_ONE)

@@ -2,8 +2,7 @@
 /*
  * Accounts and locations, and the walks that follow from them. A quick job asks for the newest
  * reviews of fifty known locations at a time and reads only those where the answer shows something
- * new. As long as the newest whole listing of a branch is not older than a full pass may be, a
- * quick job does not list accounts and locations again.
+ * new. It begins with the places that are known; job_places.c renews them.
  */
 #include "review_fetcher/walk_rows.h"
 
@@ -87,37 +86,51 @@ static int open_batch(struct db *db, const struct walk_opening *o, const char *a
 				 db_int(batch_id));
 }
 
-int walks_open(struct db *db, const struct walk_opening *o, const char *account_id,
-	const char *const *location_ids, size_t n, int64_t *opened, struct fault *f)
+static int get_known(struct db *db, const char *location_id, struct known *ret, struct fault *f)
 {
 	static const char sql[] =
 		"SELECT watermark_us, parked_at_ms, retry_at_ms, last_error FROM locations"
 		" WHERE location_id = $1";
+
+	*ret = (struct known){0};
+	return db_read(db, sql, read_known, ret, f, db_text(location_id));
+}
+
+/* It is listed, or left alone for a while. */
+static int open_listing(struct db *db, const struct walk_opening *o, const char *account_id,
+	const char *location_id, const struct known *k, int64_t *opened, struct fault *f)
+{
+	bool leave = k->is_parked && o->is_patient && k->retry_at_ms > o->now_ms;
+	bool full = !o->is_quick || !k->is_complete;
+
+	return open_reviews(db, o, account_id, location_id, leave ? "failed" : "open", full,
+		leave ? k->why : NULL, 0, opened, f);
+}
+
+int walks_open(struct db *db, const struct walk_opening *o, const char *account_id,
+	const char *const *location_ids, size_t n, int64_t *opened, struct fault *f)
+{
 	const char *batch[GOOGLE_BATCH_LOCATIONS];
 	size_t n_batch = 0;
+	int done = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		struct known k = {0};
-		bool leave, full;
+	for (size_t i = 0; i < n && done == 0; i++) {
+		struct known k;
 
-		if (db_read(db, sql, read_known, &k, f, db_text(location_ids[i])) < 0)
-			return -1;
-		if (o->is_quick && k.is_complete && !k.is_parked) {
-			batch[n_batch++] = location_ids[i];
-			if (n_batch == ARRAY_LEN(batch)) {
-				if (open_batch(db, o, account_id, batch, n_batch, opened, f) < 0)
-					return -1;
-				n_batch = 0;
-			}
+		done = get_known(db, location_ids[i], &k, f);
+		if (done < 0 || (o->only_new && (k.is_complete || k.is_parked)))
+			continue;
+		if (!o->is_quick || !k.is_complete || k.is_parked) {
+			done = open_listing(db, o, account_id, location_ids[i], &k, opened, f);
 			continue;
 		}
-		leave = k.is_parked && o->is_patient && k.retry_at_ms > o->now_ms;
-		full = !o->is_quick || !k.is_complete;
-		if (open_reviews(db, o, account_id, location_ids[i], leave ? "failed" : "open",
-			    full, leave ? k.why : NULL, 0, opened, f) < 0)
-			return -1;
+		batch[n_batch++] = location_ids[i];
+		if (n_batch == ARRAY_LEN(batch)) {
+			done = open_batch(db, o, account_id, batch, n_batch, opened, f);
+			n_batch = 0;
+		}
 	}
-	return open_batch(db, o, account_id, batch, n_batch, opened, f);
+	return done < 0 ? -1 : open_batch(db, o, account_id, batch, n_batch, opened, f);
 }
 
 /* ---- all that is known of a branch ---- */
@@ -187,21 +200,19 @@ static int note_account(
 		NULL, f, db_text(o->job_id), db_text(account_id), db_int(o->now_ms + 1));
 }
 
-int walks_open_known(struct db *db, const struct walk_opening *o, int64_t since_ms,
-	int64_t *ret_accounts, int64_t *ret_locations, struct fault *f)
+int walks_open_known(
+	struct db *db, const struct walk_opening *o, struct places_known *ret, struct fault *f)
 {
 	static const char next_sql[] = "SELECT account_id FROM accounts WHERE branch_id = $1"
 				       " AND account_id > $2 ORDER BY account_id LIMIT 1";
 	AUTO(buf_drop) struct buf account = BUF_INIT(4096);
 	AUTO(buf_drop) struct buf next = BUF_INIT(4096);
-	int64_t listed_at_ms = 0, opened;
+	int64_t opened;
 
-	*ret_accounts = *ret_locations = 0;
+	*ret = (struct places_known){0};
 	if (db_read(db, "SELECT listed_at_ms FROM branch_places WHERE branch_id = $1",
-		    walk_read_number, &listed_at_ms, f, db_text(o->branch_id)) < 0)
+		    walk_read_number, &ret->listed_at_ms, f, db_text(o->branch_id)) < 0)
 		return -1;
-	if (listed_at_ms <= since_ms)
-		return 0;
 	for (;;) {
 		buf_reset(&next);
 		if (db_read(db, next_sql, read_text, &next, f, db_text(o->branch_id),
@@ -212,12 +223,12 @@ int walks_open_known(struct db *db, const struct walk_opening *o, int64_t since_
 		buf_reset(&account);
 		buf_add_text(&account, buf_text(&next));
 		opened = 0;
-		if (open_account(db, o, buf_text(&account), listed_at_ms, &opened, f) < 0)
+		if (open_account(db, o, buf_text(&account), ret->listed_at_ms, &opened, f) < 0)
 			return -1;
 		if (opened && note_account(db, o, buf_text(&account), f) < 0)
 			return -1;
-		*ret_accounts += opened > 0;
-		*ret_locations += opened;
+		ret->accounts += opened > 0;
+		ret->locations += opened;
 	}
 }
 
@@ -229,7 +240,8 @@ static struct walk_opening opening_of(const struct writing *t)
 		.branch_id = walk_branch(t->w),
 		.now_ms = t->now_ms,
 		.is_quick = t->w->job->is_quick,
-		.is_patient = t->w->job->is_patient};
+		.is_patient = t->w->job->is_patient,
+		.only_new = t->w->job->is_places};
 }
 
 static int store_account(

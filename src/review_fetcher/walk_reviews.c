@@ -28,7 +28,8 @@ static struct review_place place_of(const struct writing *t)
 		.client_id = w->job->client_id,
 		.walk_id = w->id,
 		.pass_started_ms = t->at.pass_started_ms,
-		.now_ms = t->now_ms};
+		.now_ms = t->now_ms,
+		.asked_ms = t->asked_ms};
 }
 
 /* ---- how it ends ---- */
@@ -105,6 +106,72 @@ static int note_average(struct db *db, const struct writing *t, struct fault *f)
 		t->page->average >= 0 ? db_double(t->page->average) : db_null());
 }
 
+/* ---- when the count disagrees ---- */
+
+/*
+ * What a disagreement leads to, by cursor.recounts: what came while the pages were read stands on
+ * top, so the first pages are read once more (odd), behind the start of the pass; when that does
+ * not mend it, the whole listing is (2); and what disagrees then is said.
+ */
+
+static bool is_on_top(const struct writing *t)
+{
+	return t->at.recounts % 2 == 1;
+}
+
+static int read_top(struct writing *t)
+{
+	t->at.recounts++;
+	t->at.page_token = t->at.mark_token = NULL;
+	t->at.pass_pages = t->at.rows_seen = t->at.low_us = 0;
+	return 0;
+}
+
+static int read_again(struct db *db, struct writing *t, struct fault *f)
+{
+	t->at.recounts = 2;
+	t->at.is_full = true;
+	return walk_restart(db, t, "", f);
+}
+
+struct mark {
+	int64_t watermark_us, gap;
+	bool is_known;
+};
+
+static int read_mark(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct mark *m = arg;
+
+	(void)n_cols;
+	(void)f;
+	*m = (struct mark){db_get_int(&cols[0]), db_get_int(&cols[1]), cols[0].type != DB_NULL};
+	return 0;
+}
+
+static int get_mark(struct db *db, const struct writing *t, struct mark *ret, struct fault *f)
+{
+	return db_read(db, "SELECT watermark_us, count_gap FROM locations WHERE location_id = $1",
+		read_mark, ret, f, db_text(t->w->location_id));
+}
+
+static int disagree(struct db *db, struct writing *t, int64_t came, struct fault *f)
+{
+	struct mark m = {0};
+
+	if (get_mark(db, t, &m, f) < 0)
+		return -1;
+	/* As many as the last time that it was read to its end, twice: Google counts what it does
+	 * not show. */
+	if (m.gap && t->at.rows_expected - came == m.gap)
+		return finish_with_gap(db, t, came, true, f);
+	if (!is_on_top(t) && t->at.pass_pages > 1 && came < t->at.rows_expected)
+		return read_top(t);
+	if (t->at.recounts >= 2)
+		return finish_with_gap(db, t, came, true, f);
+	return read_again(db, t, f);
+}
+
 /* ---- reviews that a complete pass does not show ---- */
 
 static int take_candidate(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
@@ -135,7 +202,7 @@ static int next_probe(struct db *db, struct writing *t, struct fault *f)
 	if (count(db, t, &now, f) < 0)
 		return -1;
 	if (t->at.rows_expected >= 0 && now.live != t->at.rows_expected)
-		return finish_with_gap(db, t, now.live, true, f);
+		return disagree(db, t, now.live, f);
 	return finish(db, t, true, f);
 }
 
@@ -170,32 +237,12 @@ static int end_listing(struct db *db, struct writing *t, struct fault *f)
 
 	if (count(db, t, &now, f) < 0)
 		return -1;
-	if (t->at.rows_expected >= 0 && now.came != t->at.rows_expected) {
-		if (t->at.recounts > 0)
-			return finish_with_gap(db, t, now.came, true, f);
-		t->at.recounts++;
-		t->at.is_full = true;
-		return walk_restart(db, t, "", f);
-	}
+	if (t->at.rows_expected >= 0 && now.came != t->at.rows_expected)
+		return disagree(db, t, now.came, f);
 	return now.live > now.came ? next_probe(db, t, f) : finish(db, t, true, f);
 }
 
 /* ---- a page on which a quick pass may end ---- */
-
-struct mark {
-	int64_t watermark_us, gap;
-	bool is_known;
-};
-
-static int read_mark(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
-{
-	struct mark *m = arg;
-
-	(void)n_cols;
-	(void)f;
-	*m = (struct mark){db_get_int(&cols[0]), db_get_int(&cols[1]), cols[0].type != DB_NULL};
-	return 0;
-}
 
 /* Newest update first, as was asked for? Without that order nobody can stop early. */
 static bool is_in_order(struct writing *t)
@@ -220,8 +267,7 @@ static int stop_early(struct db *db, struct writing *t, struct fault *f)
 		t->at.is_full = true;
 		return 0;
 	}
-	if (db_read(db, "SELECT watermark_us, count_gap FROM locations WHERE location_id = $1",
-		    read_mark, &m, f, db_text(t->w->location_id)) < 0)
+	if (get_mark(db, t, &m, f) < 0)
 		return -1;
 	if (!m.is_known || t->at.low_us >= m.watermark_us - OVERLAP_MS * 1000)
 		return 0;
@@ -234,6 +280,16 @@ static int stop_early(struct db *db, struct writing *t, struct fault *f)
 		return finish_with_gap(db, t, now.live, false, f) < 0 ? -1 : 1;
 	t->at.is_full = true;
 	return 0;
+}
+
+/* A page of the top: is it behind the start of the pass? */
+static int store_top(struct db *db, struct writing *t, struct fault *f)
+{
+	if (!is_in_order(t))
+		return read_again(db, t, f);
+	if (!t->page->next_token || t->at.low_us / 1000 < t->at.pass_started_ms - OVERLAP_MS)
+		return end_listing(db, t, f);
+	return walk_next_page(db, t, f);
 }
 
 int reviews_store(struct db *db, struct writing *t, struct fault *f)
@@ -250,6 +306,8 @@ int reviews_store(struct db *db, struct writing *t, struct fault *f)
 	t->at.rows_seen += (int64_t)t->page->n;
 	if (t->w->pass_pages == 0 && note_average(db, t, f) < 0)
 		return -1;
+	if (is_on_top(t))
+		return store_top(db, t, f);
 	if (!t->page->next_token)
 		return end_listing(db, t, f);
 	if (!t->at.is_full)

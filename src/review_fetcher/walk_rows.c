@@ -10,6 +10,7 @@
  */
 #include "review_fetcher/walk_rows.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -23,7 +24,8 @@ static int begin_writing(struct db *db, struct writing *t, struct fault *f)
 	if (db_now_us(db, &now_us, f) < 0)
 		return -1;
 	t->now_ms = now_us / 1000;
-
+	/* How long ago is what our own clock is asked, for it does not jump. */
+	t->asked_ms = t->now_ms - (clock_mono_ms() - w->asked_mono_ms);
 	t->at = (struct cursor){
 		.page_token = w->page_token,
 		.mark_token = w->mark_token,

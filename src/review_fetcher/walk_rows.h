@@ -5,6 +5,7 @@
 
 #include "review_fetcher/engine.h"
 #include "review_fetcher/reviews.h"
+#include "review_fetcher/walks.h"
 #include "store/store.h"
 
 /* Clocks differ, and an update may show late: what is older than that before the last look is taken
@@ -31,7 +32,7 @@ struct writing { /* one transaction; body may run again, so it starts from w eac
 	const struct google_page *page; /* NULL: none came */
 	const char *why;                /* of a restart or a failure */
 	enum walk_park park;
-	int64_t now_ms;
+	int64_t now_ms, asked_ms; /* asked_ms: when the page was asked for, by the same clock */
 	struct cursor at;
 	struct counts n;
 	struct walk_change change;

@@ -89,6 +89,13 @@ static void put(struct json_out *o, int shop, int i)
 	json_close(o, '}');
 }
 
+void shop_write(int shop, int i, struct buf *ret)
+{
+	struct json_out o = JSON_OUT(ret);
+
+	put(&o, shop, i);
+}
+
 static struct entry entries[SHOPS_MAX * SHOP_REVIEWS_MAX];
 
 static int gather(int shop, int n)

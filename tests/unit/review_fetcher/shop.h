@@ -43,6 +43,8 @@ extern struct shops shops;
 /* So many locations of one account, each with n reviews, one a day before `now_s`. */
 void shops_open(int locations, int n);
 struct shop_review *shop_add(int shop); /* a new one, now */
+/* What Google says of review i now. */
+void shop_write(int shop, int i, struct buf *ret);
 /* The HTTP status; body: what was posted. */
 long shops_answer(const char *url, const char *body, int page_size, struct buf *ret);
 

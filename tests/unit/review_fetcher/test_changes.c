@@ -286,7 +286,7 @@ static void a_review_that_is_only_missing_from_the_listing_is_not_deleted(void *
 	assert_string_equal(world_run(job), "partial");
 	assert_non_null(
 		strstr(world_status(job), "Google says this location has 9 reviews, and 10 came"));
-	assert_int_equal(shops.gets, 1);
+	assert_int_equal(shops.gets, 2); /* the listing was read again, for it might have moved */
 	assert_int_equal(world_number(LIVE), 20);
 	assert_int_equal(
 		world_number("SELECT count(*) FROM events WHERE kind = 'review.deleted'"), 0);
@@ -486,6 +486,14 @@ static void a_flood_of_changes_is_read_from_the_listings(void **state)
 	assert_in_range(shops.batches, 1, 4);
 }
 
+#define LISTINGS "SELECT count(*) FROM jobs WHERE mode = 'places'"
+
+static void run_listings(void)
+{
+	while (world_number(LISTINGS " AND finished_at_ms IS NULL") > 0)
+		assert_true(world_step());
+}
+
 static void places_are_listed_again_after_a_full_interval(void **state)
 {
 	(void)state;
@@ -497,8 +505,61 @@ static void places_are_listed_again_after_a_full_interval(void **state)
 	assert_int_equal(world.calls_all, 1);
 	world.wall_ms += 25 * HOUR_MS;
 	assert_string_equal(run("quick"), "completed");
+	run_listings();
 	assert_int_equal(world_number(LIVE), 7);
 	assert_int_equal(world.calls[0] + world.calls[1], 4);
+	assert_string_equal(
+		world_text("SELECT status FROM jobs WHERE mode = 'places'"), "completed");
+}
+
+/* The batches and the changed locations, whether the places are due to be listed or not; that
+ * costs its pages, once, and the locations that are new. */
+static void no_quick_pass_pays_for_the_listing_of_places(void **state)
+{
+	const char *job;
+
+	(void)state;
+	fill(110, 2);
+	for (int i = 0; i < 4; i++) {
+		world.wall_ms += (i == 2 ? 25 : 1) * HOUR_MS;
+		world.calls_all = shops.lists = shops.batches = 0;
+		shop_add(i);
+		if (i == 2)
+			shops.n = world.locations = 111;
+		job = world_job_of("quick");
+		assert_string_equal(world_run(job), "completed");
+		assert_non_null(strstr(world_status(job), "\"google_calls\":4,"));
+		run_listings();
+		assert_int_equal(shops.batches, 3);
+		assert_int_equal(world_number(LISTINGS), i < 2 ? 0 : 1);
+		/* accounts, two pages of locations, and what is new */
+		assert_int_equal(world.calls_all, i == 2 ? 4 + 4 : 4);
+	}
+	assert_int_equal(world_number(LISTINGS " AND google_calls = 4 AND locations = 1"), 1);
+}
+
+static void a_listing_of_places_that_an_account_refuses_is_not_repeated_by_every_pass(void **state)
+{
+	(void)state;
+	world.rules[0] = (struct rule){
+		.match = "/v1/accounts/", .count = 1000, .status = 403, .retry_after_ms = -1};
+	world.rules[0].skip = 1; /* the first of two is listed */
+	shops_open(3, 2);
+	world.accounts = 2;
+	assert_string_equal(run("full"), "partial");
+	world.rules[0].skip = 1;
+	for (int i = 0; i < 5; i++) {
+		assert_string_equal(run("quick"), "completed");
+		run_listings();
+	}
+	assert_int_equal(world_number(LISTINGS), 0); /* the full job was one */
+	world.wall_ms += 25 * HOUR_MS;
+	for (int i = 0; i < 5; i++) {
+		assert_string_equal(run("quick"), "completed");
+		run_listings();
+	}
+	assert_int_equal(world_number(LISTINGS), 1);
+	assert_int_equal(world_number(LISTINGS " AND status = 'partial'"), 1);
 }
 
 static void a_place_that_is_not_listed_any_more_is_not_asked(void **state)
@@ -682,6 +743,8 @@ int main(void)
 		T(batches_that_are_never_answered_are_soon_not_asked),
 		T(a_flood_of_changes_is_read_from_the_listings),
 		T(places_are_listed_again_after_a_full_interval),
+		T(no_quick_pass_pays_for_the_listing_of_places),
+		T(a_listing_of_places_that_an_account_refuses_is_not_repeated_by_every_pass),
 		T(a_place_that_is_not_listed_any_more_is_not_asked),
 		T(a_location_that_cannot_be_read_is_left_alone_longer_each_time),
 		T(a_person_who_asks_for_a_full_pass_asks_for_parked_locations_too),

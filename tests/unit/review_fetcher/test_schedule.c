@@ -281,6 +281,54 @@ static void an_overdue_hundred_thousand_does_not_become_a_hundred_thousand_jobs(
 	assert_int_equal(world_number(JOBS " WHERE branch_id = 'b1'"), 1);
 }
 
+/* The first listing failed: there is nothing else to do for this branch, so it is soon tried again.
+ */
+static void a_branch_that_could_not_be_listed_at_first_is_listed_within_hours(void **state)
+{
+	(void)state;
+	world.rules[0] = (struct rule){
+		.match = "/v1/accounts?", .count = 8, .status = 503, .retry_after_ms = -1};
+	run_for(HOUR_MS); /* it begins within the hour */
+	assert_in_range(world_number(JOBS " WHERE status = 'failed'"), 1, 2);
+	assert_int_equal(world_number("SELECT count(*) FROM reviews"), 0);
+	run_for(4 * HOUR_MS);
+	assert_int_equal(world_number("SELECT count(*) FROM reviews"), 30);
+}
+
+/* Once a day, by a job that reads nothing but what is new. */
+static void places_are_listed_daily_beside_the_passes(void **state)
+{
+	(void)state;
+	run_for(20 * HOUR_MS);
+	world.locations = 3; /* one more in each account */
+	run_for(10 * HOUR_MS);
+	assert_int_equal(world_number("SELECT count(*) FROM location_schedules"), 6);
+	assert_int_equal(world_number("SELECT count(DISTINCT location_id) FROM reviews"), 6);
+	assert_int_equal(world_number(JOBS " WHERE mode = 'places'"), 1);
+	assert_int_equal(world_number(JOBS " WHERE mode = 'places' AND status = 'completed'"
+					   " AND locations = 2 AND google_calls = 5"),
+		1);
+	run_for(24 * HOUR_MS);
+	assert_int_equal(world_number(JOBS " WHERE mode = 'places'"), 2);
+	assert_int_equal(world_number(JOBS " WHERE mode = 'places' AND google_calls = 3"), 1);
+}
+
+static void a_branch_that_returns_after_its_purge_is_read_at_once(void **state)
+{
+	struct fault f = {0};
+
+	(void)state;
+	run_for(3 * HOUR_MS);
+	world.client_status = "needs_reconnect";
+	assert_int_equal(reviews_purge_branch(world.rf, "harbour", &f), 0);
+	run_for(HOUR_MS);
+	assert_int_equal(world_number("SELECT count(*) FROM locations"), 0);
+	world.client_status = "connected";
+	assert_int_equal(store_transact(world.store, add_event, NULL, &f), 0);
+	run_for(HOUR_MS);
+	assert_int_equal(world_number("SELECT count(*) FROM reviews"), 30);
+}
+
 /* ---- retention ---- */
 
 static void what_is_not_read_again_in_time_is_purged(void **state)
@@ -337,6 +385,8 @@ static void purging_a_branch_leaves_what_another_branch_shows(void **state)
 	assert_string_equal(world_run(world_job()), "completed");
 	sql("INSERT INTO location_parents (branch_id, account_id, location_id)"
 	    " SELECT 'quay', '1', min(location_id) FROM locations");
+	sql("INSERT INTO event_consumers (name, position, fence, updated_at_ms)"
+	    " VALUES ('slow', 1000, 0, 0)");
 	assert_int_equal(reviews_purge_branch(world.rf, "harbour", &f), 0);
 	begin_again(); /* asked for is asked for */
 	run_for(4 * HOUR_MS);
@@ -345,6 +395,17 @@ static void purging_a_branch_leaves_what_another_branch_shows(void **state)
 	assert_int_equal(world_number("SELECT count(*) FROM location_parents"), 1);
 	assert_int_equal(world_number("SELECT count(*) FROM accounts"), 0);
 	assert_int_equal(world_number("SELECT count(*) FROM purges"), 0);
+	assert_int_equal(world_number("SELECT count(*) FROM review_changes"), 600);
+	if (!world.has_server)
+		assert_int_equal(
+			world_number(
+				"SELECT count(*) FROM review_words WHERE review_words MATCH 'gut'"),
+			world_number("SELECT count(*) FROM reviews WHERE comment LIKE 'Gut%'"));
+	/* What was told of it goes too, but for what a consumer has still to take. */
+	assert_int_equal(world_number("SELECT count(*) FROM events WHERE kind LIKE 'review.%'"),
+		world_number("SELECT count(*) FROM events WHERE kind LIKE 'review.%' AND position "
+			     "> 1000"));
+	assert_true(world_number("SELECT count(*) FROM events WHERE kind LIKE 'review.%'") > 100);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, scheduled_up, world_down)
@@ -363,6 +424,9 @@ int main(void)
 		T(a_refused_project_is_probed_once_an_hour),
 		T(a_job_that_was_asked_for_reads_all_though_a_scheduled_one_runs),
 		T(an_overdue_hundred_thousand_does_not_become_a_hundred_thousand_jobs),
+		T(a_branch_that_could_not_be_listed_at_first_is_listed_within_hours),
+		T(places_are_listed_daily_beside_the_passes),
+		T(a_branch_that_returns_after_its_purge_is_read_at_once),
 		T(what_is_not_read_again_in_time_is_purged),
 		T(a_retention_of_zero_keeps_everything),
 		T(the_schedule_refreshes_in_time_for_the_retention),
