@@ -38,7 +38,7 @@ const struct setting settings_table[] = {
 	{http, "API_WORKERS", NUMBER(SETTING_INT, api_workers, 1, 256), .unit = "threads",
 		.fallback_is = "the number of cores", .meaning = "Threads that serve HTTP."},
 	{http, "API_MAX_CONNECTIONS", NUMBER(SETTING_INT, api_max_connections, 16, 65536),
-		.unit = "connections", .fallback = "4096", .meaning = "Connections served at once; further ones wait to be accepted."},
+		.unit = "connections", .fallback = "4096", .meaning = "Connections served at once; further ones are answered 503 and closed."},
 	{http, "API_AUTH", NUMBER(SETTING_BOOL, api_auth, 0, 0), .fallback = "on",
 		.meaning = "Whether callers need an API key. off is accepted only while API_HOST is loopback."},
 	{http, "PUBLIC_URL", ADDRESS(SETTING_BASE, public_url), .plain_http = true,

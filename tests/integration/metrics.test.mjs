@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // /metrics of the real binary after a day's work in small: named by Prometheus' rules, told on docs/metrics.md, and with all
 // that the dashboard and the alerts of deploy/ ask for. METRICS_WRITE=1 writes the page anew.
+import { spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -129,16 +130,47 @@ for (const file of ['deploy/grafana-dashboard.json', 'deploy/alerts.yml']) {
 	});
 }
 
+test('what_is_summed_by_a_label_has_it', () => {
+	const expressions = [...read('deploy/grafana-dashboard.json').matchAll(/"expr": "((?:\\\\.|[^"])*)"/g), ...read('deploy/alerts.yml').matchAll(/expr: ((?:.|\n {10})*)/g)].map(([, one]) => one);
+	const samples = [...families.values()].flatMap((one) => one.samples);
+	let n = 0;
+	for (const expression of expressions)
+		for (const [, labels] of expression.matchAll(/\bby \(([^)]*)\)/g))
+			for (const label of labels.split(', ').filter((one) => one !== 'instance')) {
+				n++;
+				assert.ok(samples.some((one) => one.labels[label] !== undefined && namesIn(expression).has(one.name)), `nothing in ${expression} has a label ${label}`);
+			}
+	assert.ok(n > 10, `only ${n}`);
+});
+
 test('each_alert_says_what_to_do_and_has_a_name_of_its_own', () => {
-	const alerts = read('deploy/alerts.yml').split(/^ {6}- alert: /m).slice(1);
+	const alerts = read('deploy/alerts.yml').split(/^ {6}- alert: /m).slice(1), runbook = read('docs/alerts.md');
+	assert.equal(runbook.match(/^## ReviewFetcher/gm).length, alerts.length);
 	assert.ok(alerts.length > 10);
 	assert.equal(new Set(alerts.map((one) => one.split('\n')[0])).size, alerts.length);
 	for (const alert of alerts) {
 		assert.match(alert, /^ {8}expr: /m, alert);
 		assert.match(alert, /severity: (page|ticket)/);
 		assert.match(alert, /^ {10}summary: .{20}/m);
+		const name = alert.split('\n')[0], severity = /severity: (\w+)/.exec(alert)[1];
+		assert.ok(alert.includes(`runbook: docs/alerts.md#${name.toLowerCase()}\n`), name);
+		assert.match(runbook, new RegExp(`^## ${name}\n\n\\*${severity}\\.\\* .{40}`, 'm'));
+		const expression = /^ {8}expr: ((?:.|\n {10})*)/m.exec(alert)[1];
+		for (const [, label] of alert.matchAll(/\$labels\.(\w+)/g))
+			assert.ok(!/\b(sum|max|min|avg|count)\b/.test(expression) || [...expression.matchAll(/ by \(([^)]*)\)/g)].some(([, by]) => by.split(', ').includes(label)),
+				`${name} speaks of a label ${label} that its expression drops`);
 		const words = /description: >-\n((?: {12}.*\n)+)/.exec(alert)?.[1].replace(/\s+/g, ' ').trim();
 		assert.ok(words?.length > 120 && words.endsWith('.'), `no sentence for the operator: ${alert}`);
+	}
+});
+
+// With Prometheus's own tool, where it is installed; its package brings a server along, so ./test does not install it.
+test('promtool_finds_nothing_wrong_with_the_metrics_and_each_alert_fires_when_it_should', async (t) => {
+	if (spawnSync('promtool', ['--version']).status !== 0)
+		return t.skip('promtool is not installed');
+	for (const [args, input] of [[['check', 'metrics'], (await service.get('/metrics', { key })).text], [['check', 'rules', 'deploy/alerts.yml']], [['test', 'rules', 'tests/deploy/alerts_test.yml']]]) {
+		const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: root, input, encoding: 'utf8' });
+		assert.equal(status, 0, `${args.join(' ')}: ${stdout}${stderr}`);
 	}
 });
 
