@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every ```sh block of README.md and docs/ is run, page by page, in order and in one shell's variables, against a service
-// and a simulator of the page's own. A block that cannot be run says why, in a comment before it; those are listed here.
+// Every ```sh block of README.md, docs/ and the simulator's page is run, page by page, in order and in one shell's variables,
+// against a service and a simulator of the page's own. A block that cannot be run says why, in a comment before it; those are
+// listed here. What stands in a sentence (`command`) is held to the command's help, or to the test that runs it; links,
+// anchors, files and directories that a page names are there.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,15 +14,18 @@ import { DEADLINE_MS, makeFolder, Service, SERVICE_BIN, startService, startSimul
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const APP = 'demo-app.apps.googleusercontent.com';
-const PAGES = ['README.md', ...fs.readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+const pagesOf = (folder) => fs.readdirSync(path.join(root, folder)).filter((name) => name.endsWith('.md')).map((name) => path.join(folder, name));
+const PAGES = ['README.md', ...pagesOf('docs'), 'simulator/README.md'];
+const ALL = [...PAGES, ...pagesOf('docs/internals'), 'src/store/sql/README.md'];
+const read = (page) => fs.readFileSync(path.join(root, page), 'utf8');
 
 // { language, text, line, marks } of a page; marks are the comments since the block before.
 function blocksOf(page) {
 	const blocks = [];
 	let open, marks = [];
-	fs.readFileSync(path.join(root, page), 'utf8').split('\n').forEach((line, n) => {
+	read(page).split('\n').forEach((line, n) => {
 		const mark = /^<!-- (.+) -->$/.exec(line);
-		const fence = /^```(\w*)$/.exec(line);
+		const fence = /^ *```(\w*)$/.exec(line);
 		if (fence && open) {
 			blocks.push({ ...open, text: open.lines.join('\n') });
 			[open, marks] = [undefined, []];
@@ -97,6 +102,7 @@ class Reader {
 	// The addresses that a page names, as they are here.
 	localise(text) {
 		return text.replaceAll('http://localhost:8084', this.service.url).replaceAll('/var/lib/review-fetcher', this.service.dir)
+			.replaceAll('localhost:8085', this.google.url)
 			.replaceAll(/postgresql:\/\/[^\s']*/g, () => this.database);
 	}
 
@@ -111,14 +117,16 @@ class Reader {
 	}
 }
 
-for (const page of PAGES) {
+for (const page of ALL) {
 	const blocks = blocksOf(page);
 	const shell = blocks.filter((block) => block.language === 'sh' && !reason(block));
 	test(`the_blocks_of_${page.replace(/\W/g, '_')}_name_their_language`, () => {
-		assert.deepEqual(blocks.filter((block) => !['sh', 'json', 'yaml', 'mermaid', 'http', 'js'].includes(block.language)).map((block) => block.line), []);
+		assert.deepEqual(blocks.filter((block) => !['sh', 'sql', 'json', 'yaml', 'mermaid', 'http', 'js'].includes(block.language)).map((block) => block.line), []);
 	});
-	if (shell.length === 0)
+	if (shell.length === 0 || !PAGES.includes(page)) {
+		assert.equal(shell.length, 0, `${page} has commands: put them onto a page whose commands are run`);
 		continue;
+	}
 	test(`the_commands_of_${page.replace(/\W/g, '_')}_run`, { timeout: 180000 }, async (t) => {
 		const google = await startSimulator({ t, args: ['--users', '1', '--accounts', '1', '--locations', '2', '--reviews', '5'] });
 		const service = await startService({ t, simulator: google, env: { GOOGLE_REQUESTS_PER_MINUTE: 600000 } });
@@ -139,20 +147,85 @@ test('what_is_not_run_is_known_with_its_reason', () => {
 	assert.deepEqual(found, [
 		'README.md: tests/commands/run.test.mjs runs it',
 		'README.md: it is what runs this',
+		'docs/api-guide.md: needs MOCK_GOOGLE_API=true; tests/integration/demo.test.mjs asks them all',
 		'docs/connect-google.md: asks the real Google',
 		'docs/getting-started.md: tests/commands/run.test.mjs runs it',
 		'docs/getting-started.md: the test has a key of its own',
+		'simulator/README.md: tests/integration/simulator.test.mjs starts it so',
 	]);
 });
 
+// As forges make them of a heading.
+const anchorsOf = (page) => new Set([...read(page).matchAll(/^#+ (.+)$/gm)].map(([, words]) => words.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')));
+
 test('every_link_of_the_documentation_leads_somewhere', () => {
-	for (const page of PAGES)
-		for (const [, target] of fs.readFileSync(path.join(root, page), 'utf8').matchAll(/\]\(([^)#\s]+)[^)]*\)/g))
-			if (!/^https?:/.test(target))
-				assert.ok(fs.existsSync(path.join(root, path.dirname(page), target)), `${page}: ${target}`);
+	for (const page of ALL) {
+		for (const [, target, anchor] of read(page).matchAll(/\]\(([^)#\s]*)(?:#([^)\s]+))?[^)]*\)/g)) {
+			if (/^https?:/.test(target))
+				continue;
+			const there = target ? path.join(path.dirname(page), target) : page;
+			assert.ok(fs.existsSync(path.join(root, there)), `${page}: ${target}`);
+			assert.ok(!anchor || anchorsOf(there).has(anchor), `${page}: ${target}#${anchor}`);
+		}
+	}
+});
+
+// What stands between backticks in the sentences of a page.
+const spansOf = (page) => [...read(page).replace(/^ *```[^]*?^ *```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text);
+
+test('every_file_and_directory_that_a_page_names_is_there', () => {
+	const homes = ['', 'src', 'docs/internals', 'tests', 'console/src'];
+	const isThere = (name) => homes.some((home) => {
+		const folder = path.join(root, home, path.dirname(name));
+		const pattern = new RegExp(`^${path.basename(name).replace(/[.+]/g, '\\$&').replaceAll('*', '.*')}(\\.[ch])?$`);
+		return fs.existsSync(folder) && fs.readdirSync(folder).some((one) => pattern.test(one));
+	});
+	const files = new Set(['src', 'simulator', 'tests', 'deploy'].flatMap((folder) => fs.readdirSync(path.join(root, folder), { recursive: true }).map((name) => path.basename(name))));
+	const made = /^(var|build\w*|meson-logs)\//; // by running it
+	const named = ALL.flatMap((page) => spansOf(page).filter((text) => /^(?:[a-z][\w.-]*\/)+[\w.*-]*$|^[\w-]+\.(c|h|py|sh|mjs|yml|build)$/.test(text) && !made.test(text))
+		.map((text) => [page, text.replace(/\/$/, '')]));
+	assert.ok(named.length > 50, `only ${named.length}`);
+	assert.deepEqual(named.filter(([page, text]) => !files.has(text) && !isThere(text) && !isThere(path.join(path.dirname(page), text)) && !ELSEWHERE.has(text)), []);
+});
+
+// Names of Google's that look like files.
+const ELSEWHERE = new Set(['roles/riscconfigs.admin', 'accounts/-']);
+
+// Commands in sentences: what runs them, or why nothing does.
+const RUN_BY = {
+	'./run': 'tests/commands/run.test.mjs', './test': 'test', './bench': 'bench', 'tools/check_house.py': 'tests/house/meson.build', 'tools/openapi.py': 'src/api/meson.build',
+	'tools/install.sh': 'tests/deploy/image.py', 'systemd-analyze': 'tests/deploy/files.py', 'man': 'tests/house/check_man.py',
+	'systemctl': 'no test has systemd for its first process', 'journalctl': 'no test has systemd for its first process',
+	'docker': 'tests/deploy/image.py builds what the Dockerfile says; no test has Docker', 'pg_dump': 'tests/commands/docs.test.mjs', 'sqlite3': 'tests/commands/docs.test.mjs',
+};
+
+test('a_command_in_a_sentence_is_one_that_there_is', () => {
+	const help = (...args) => spawnSync(SERVICE_BIN, [...args, '--help'], { encoding: 'utf8' }).stdout;
+	let n = 0;
+	for (const page of ALL) {
+		for (const text of spansOf(page)) {
+			const [program, command, ...args] = text.split(/ +/);
+			if (program === 'review-fetcher' && command !== undefined) {
+				n++;
+				if (command.startsWith('-'))
+					assert.equal(spawnSync(SERVICE_BIN, [command]).status, 0, text);
+				const said = command.startsWith('-') ? command : help(command);
+				for (const word of [command, ...args].filter((one) => one !== '--help' && /^(--)?[a-z][a-z-]*$/.test(one)))
+					assert.ok(said.includes(word), `${page}: ${text}: its help has no ${word}`);
+			} else if (/^(\.\/|tools\/\w+\.|(systemctl|systemd-analyze|journalctl|docker|pg_dump|pg_restore|sqlite3|psql|man|apt-get|npm|git|sudo) )/.test(text)) {
+				n++;
+				assert.ok(RUN_BY[program], `${page}: ${text}: nothing runs ${program}`);
+				if (/^[\w/.-]+$/.test(RUN_BY[program]))
+					assert.ok(fs.existsSync(path.join(root, RUN_BY[program])), RUN_BY[program]);
+				if (program === './test' && command)
+					assert.match(read('test'), new RegExp(`\\b${command}\\b.*\\) ;;`), `${page}: ${text}`);
+			}
+		}
+	}
+	assert.ok(n > 25, `only ${n}`);
 });
 
 test('readme_leads_to_every_page', () => {
-	const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
-	assert.deepEqual(PAGES.filter((page) => page !== 'README.md' && !readme.includes(`(${page})`)), []);
+	const readme = read('README.md');
+	assert.deepEqual(pagesOf('docs').filter((page) => !readme.includes(`(${page})`)), []);
 });
