@@ -2,6 +2,10 @@
 /*
  * The list of connections, in the order that is asked for. Each order has an index, and a page goes
  * on behind the key of the last row, so that the hundredth page costs what the first does.
+ *
+ * A part of a name is looked for in an index of all parts of three letters, and what was found is
+ * put in order. What is found too often for that, and less than three letters, is met soon enough
+ * on the way through the order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +18,19 @@
 
 #define ARGS_MAX 8
 #define SQL_MAX 4096
+#define FEW_NAMES 20000 /* are put in order; of more the order is walked */
+#define GRAM 3          /* letters of a part in the index */
 
 struct listing {
 	struct token_management *tm;
 	const struct client_filter *filter;
 	const char *pattern; /* for LIKE, or NULL */
+	const char *phrase;  /* for the index of parts */
+	bool is_few;         /* … which leads to few enough */
 	client_each_fn *each;
 	void *arg;
 	int64_t now_ms;
+	enum db_engine engine;
 };
 
 /* A statement put together from fixed pieces; each "$?" becomes the number of its value. */
@@ -58,6 +67,27 @@ static void make_pattern(const char *q, struct buf *ret)
 	buf_add_char(ret, '%');
 }
 
+/* As a phrase of the index. */
+static void make_phrase(const char *text, struct buf *ret)
+{
+	buf_add_char(ret, '"');
+	for (; *text != '\0'; text++) {
+		if (*text == '"')
+			buf_add_char(ret, '"');
+		buf_add_char(ret, *text);
+	}
+	buf_add_char(ret, '"');
+}
+
+static bool has_gram(const char *q)
+{
+	int letters = 0;
+
+	for (; *q != '\0' && letters < GRAM; q++)
+		letters += ((unsigned char)*q & 0xc0) != 0x80;
+	return letters == GRAM;
+}
+
 /* As STATUS_NOW says it, in words that the index by state takes. */
 static void narrow_status(struct statement *s, const char *status)
 {
@@ -78,7 +108,16 @@ static void narrow(struct statement *s, const struct listing *x)
 {
 	if (x->filter->status != NULL)
 		narrow_status(s, x->filter->status);
-	if (x->pattern != NULL)
+	if (x->pattern != NULL && x->engine != DB_SQLITE)
+		add(s,
+			x->is_few ? " AND strpos(c.names, lower($?)) > 0"
+				    " AND client_grams(c.names) @> client_grams(lower($?))"
+				  : " AND strpos(c.names, lower($?)) > 0",
+			db_text(x->filter->q));
+	else if (x->is_few)
+		add(s, " AND c.id IN (SELECT rowid FROM client_names WHERE client_names MATCH $?)",
+			db_text(x->phrase));
+	else if (x->pattern != NULL)
 		add(s,
 			" AND (lower(c.branch_id) LIKE lower($?) ESCAPE '\\'"
 			" OR lower(c.workspace_email) LIKE lower($?) ESCAPE '\\'"
@@ -142,19 +181,56 @@ static int list_row(void *arg, const struct db_value *cols, size_t n_cols, struc
 	return result;
 }
 
+static int read_number(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	(void)n_cols;
+	(void)f;
+	*(int64_t *)arg = db_get_int(&cols[0]);
+	return 0;
+}
+
+/* PostgreSQL chooses by itself, by what it knows of how often parts are. */
+static int look_at_names(struct db *db, struct listing *x, struct buf *phrase, struct fault *f)
+{
+	int64_t n = 0;
+
+	x->engine = db_engine(db);
+	x->is_few = x->pattern != NULL && has_gram(x->filter->q);
+	if (!x->is_few || x->engine != DB_SQLITE)
+		return 0;
+	buf_reset(phrase);
+	make_phrase(x->filter->q, phrase);
+	x->phrase = buf_text(phrase);
+	if (db_read(db,
+		    "SELECT count(*) FROM (SELECT rowid FROM client_names WHERE client_names MATCH "
+		    "$1"
+		    " LIMIT $2) few",
+		    read_number, &n, f, db_text(x->phrase), db_int(FEW_NAMES + 1)) < 0)
+		return -1;
+	x->is_few = n <= FEW_NAMES;
+	return 0;
+}
+
 static int list_body(struct db *db, void *arg, struct fault *f)
 {
 	struct listing *x = arg;
 	const struct client_filter *filter = x->filter;
 	const char *way = filter->descending ? "DESC" : "ASC";
-	AUTO(statement_done) struct statement s;
+	/* A '+' takes the order's index from the engine's choice: the names' leads to the rows. */
+	const char *plus = "";
+	AUTO(buf_drop) struct buf phrase = BUF_INIT(4096);
+	AUTO(statement_done) struct statement s = {0};
 
+	if (look_at_names(db, x, &phrase, f) < 0)
+		return -1;
+	if (x->is_few && x->engine == DB_SQLITE)
+		plus = "+";
 	begin(&s, x);
 	buf_add_text(&s.sql, orders[filter->sort].only);
 	go_on(&s, filter);
-	buf_addf(&s.sql, " ORDER BY %s %s", orders[filter->sort].column, way);
+	buf_addf(&s.sql, " ORDER BY %s%s %s", plus, orders[filter->sort].column, way);
 	if (filter->sort != CLIENTS_BY_ID)
-		buf_addf(&s.sql, ", %s %s", row_id(filter), way);
+		buf_addf(&s.sql, ", %s%s %s", plus, row_id(filter), way);
 	add(&s, " LIMIT $?", db_int(filter->limit));
 	return db_run(db, buf_text(&s.sql), s.args, s.n, list_row, x, NULL, f);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../database.h"
 #include "rig.h"
 
 #include <stdio.h>
@@ -323,6 +324,84 @@ static void lists_are_filtered_and_paged(void **state)
 	assert_listed(r, &filter, "");
 }
 
+static void parts_of_names_are_found_wherever_they_stand(void **state)
+{
+	static const char *const odd[] = {"\"", "a\"b", "\"open", "NEAR(a b)", "a AND b", "a OR",
+		"x:y", "{a}", "***", "' OR 1=1 --", "\\\\\\", "%%%", "___",
+		"\xf0\x9f\x91\x8d\xf0\x9f\x91\x8d"};
+	struct rig *r = *state;
+	struct client_filter filter = {.limit = 50};
+
+	rig_register(r, "north-harbour");
+	rig_register(r, "south-harbour");
+	rig_register(r, "pier");
+	rig_run(r, "UPDATE clients SET workspace_name = 'Caf\xc3\xa9 \"Zur Br\xc3\xbc"
+		   "cke\" 100%'"
+		   " WHERE branch_id = 'pier'");
+	rig_run(r, "UPDATE clients SET workspace_email = 'ann@quay.test'"
+		   " WHERE branch_id = 'south-harbour'");
+	filter.q = "arb";
+	assert_listed(r, &filter, "north-harbour south-harbour ");
+	filter.descending = true;
+	assert_listed(r, &filter, "south-harbour north-harbour ");
+	for (enum client_sort sort = CLIENTS_BY_ID; sort <= CLIENTS_BY_NAME; sort++) {
+		filter = (struct client_filter){.q = "HARBOUR", .limit = 50, .sort = sort};
+		struct seen seen = {0};
+		struct fault f = {0};
+		CHECK(clients_list(r->tm, &filter, see, &seen, &f), &f);
+		assert_int_equal(strlen(seen.branches), strlen("north-harbour south-harbour "));
+	}
+	filter = (struct client_filter){.q = "north-harbour", .limit = 50};
+	assert_listed(r, &filter, "north-harbour ");
+	filter.q = "\"Zur Br\xc3\xbc"
+		   "cke\" 1";
+	assert_listed(r, &filter, "pier ");
+	filter.q = "f\xc3\xa9 ";
+	assert_listed(r, &filter, "pier ");
+	filter.q = "@q";
+	assert_listed(r, &filter, "south-harbour ");
+	filter.q = "Z";
+	assert_listed(r, &filter, "pier ");
+	filter.q = "xq";
+	assert_listed(r, &filter, "");
+	filter.q = "N@QU";
+	assert_listed(r, &filter, "south-harbour ");
+	filter.status = "connected";
+	assert_listed(r, &filter, "");
+	filter = (struct client_filter){.q = "arb", .limit = 50, .after_id = 1};
+	assert_listed(r, &filter, "south-harbour ");
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		filter = (struct client_filter){.q = odd[i], .limit = 50};
+		assert_listed(r, &filter, i == 0 ? "pier " : "");
+	}
+	/* What changes or goes takes its names along. */
+	rig_run(r, "UPDATE clients SET workspace_name = 'Lighthouse' WHERE branch_id = 'pier'");
+	filter.q = "thouse";
+	assert_listed(r, &filter, "pier ");
+	filter.q = "Zur";
+	assert_listed(r, &filter, "");
+	rig_run(r, "DELETE FROM clients WHERE branch_id = 'pier'");
+	filter.q = "thouse";
+	assert_listed(r, &filter, "");
+}
+
+/* Who is taken out of the index is not found: no row is read that it does not name. */
+static void the_index_of_names_and_no_reading_of_all_finds_a_connection(void **state)
+{
+	struct rig *r = *state;
+	const struct client_filter filter = {.q = "harbour", .limit = 50};
+
+	if (database_server() != NULL)
+		skip(); /* there the engine chooses */
+	rig_register(r, "north-harbour");
+	rig_register(r, "south-harbour");
+	assert_listed(r, &filter, "north-harbour south-harbour ");
+	rig_run(r, "INSERT INTO client_names (client_names, rowid, branch_id, workspace_email,"
+		   " workspace_name) SELECT 'delete', id, branch_id, workspace_email,"
+		   " workspace_name FROM clients WHERE branch_id = 'north-harbour'");
+	assert_listed(r, &filter, "south-harbour ");
+}
+
 static void what_is_missing_is_said_to_be(void **state)
 {
 	struct rig *r = *state;
@@ -412,6 +491,8 @@ int main(void)
 		TEST(no_secret_is_readable_in_the_database_file),
 		TEST(a_sealed_value_moved_to_another_branch_does_not_open),
 		TEST(lists_are_filtered_and_paged),
+		TEST(parts_of_names_are_found_wherever_they_stand),
+		TEST(the_index_of_names_and_no_reading_of_all_finds_a_connection),
 		TEST(what_is_missing_is_said_to_be),
 		TEST(a_connection_due_for_refresh_shows_as_expiring),
 		TEST(an_illegal_move_is_a_bug_and_changes_nothing),
