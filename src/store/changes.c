@@ -38,9 +38,13 @@ int store_note_change(struct db *db, const char *kind, const char *ref, struct f
 {
 	int64_t seq = 0;
 
-	if (db->ops->order_changes != NULL)
-		return db_exec(db, db->ops->note_change, NULL, f, db_text(kind), db_text(ref),
-			db_int(clock_wall_ms()));
+	if (db->ops->order_changes != NULL) {
+		const struct db_value row[] = {
+			db_text(kind), db_text(ref), db_int(clock_wall_ms())};
+
+		db->rings = true;
+		return db_push(db, db->ops->note_change, row, ARRAY_LEN(row), f);
+	}
 	if (db_read(db, "INSERT INTO changes (kind, ref, at_ms) VALUES ($1, $2, $3) RETURNING seq",
 		    see_number, &seq, f, db_text(kind), db_text(ref), db_int(clock_wall_ms())) < 0)
 		return -1;

@@ -25,6 +25,7 @@ struct db {
 	/* Set by the store: */
 	bool in_transaction;
 	bool is_snapshot; /* the transaction that begins asks for snapshot isolation only */
+	bool rings;       /* the commit is to wake who listens for changes */
 	bool lost_before; /* the transaction that begins lost already: nobody of this process should
 			     be in its way */
 };
@@ -63,6 +64,9 @@ struct db_ops {
 	/* As db_run; the texts have been looked at. */
 	int (*run)(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
 		db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f);
+	/* NULL, or as db_push. */
+	int (*push)(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
+		struct fault *f);
 	/* Many statements without arguments, inside the open transaction. */
 	int (*script)(struct db *db, const char *sql, struct fault *f);
 	/* NULL, or: inside the open transaction, waits until no other process migrates. First of
@@ -74,11 +78,10 @@ struct db_ops {
 	 * committed in changes_pending its number in changes, of which the newest `keep` stay.
 	 * Outside a transaction. */
 	int (*order_changes)(struct db *db, int64_t keep, struct fault *f);
-	/* With order_changes: leaves the change of kind $1, ref $2 and time $3 aside, and rings at
-	 * the commit for all who listen. */
+	/* With order_changes: leaves the change of kind $1, ref $2 and time $3 aside. */
 	const char *note_change;
-	/* NULL, or: rings l->heard for each change noted until l->end_fd says so (DB_LISTEN_ENDED).
-	 * DB_LISTEN_CANNOT: not over this connection; -1: it was lost. */
+	/* NULL, or: calls l->heard when a commit rang (db.rings), until l->end_fd says so
+	 * (DB_LISTEN_ENDED). DB_LISTEN_CANNOT: not over this connection; -1: it was lost. */
 	int (*listen)(struct db_listening *l, struct fault *f);
 };
 

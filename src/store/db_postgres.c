@@ -17,19 +17,17 @@
 #include "base/text.h"
 
 #define COLUMNS_MAX 64
-#define GRACE_MS 5000 /* the server ends a statement itself; the network may be slow */
 
 /*
- * A scan of a whole table under SERIALIZABLE conflicts with every writer of it, and the planner
- * likes them for small tables. Where no index helps it still scans.
+ * jit: the price that is put on a scan makes the smallest statement look worth compiling.
  */
 #define LIMITS                                                   \
 	"SET LOCAL statement_timeout = 60000;"                   \
 	"SET LOCAL lock_timeout = 20000;"                        \
 	"SET LOCAL idle_in_transaction_session_timeout = 15000;" \
-	"SET LOCAL enable_seqscan = off"
-static const char begin_sql[] = "BEGIN ISOLATION LEVEL SERIALIZABLE;" LIMITS;
-static const char begin_snapshot_sql[] = "BEGIN ISOLATION LEVEL REPEATABLE READ;" LIMITS;
+	"SET LOCAL jit = off;" POSTGRES_BY_INDEX
+#define SERIALIZABLE "BEGIN ISOLATION LEVEL SERIALIZABLE"
+#define SNAPSHOT "BEGIN ISOLATION LEVEL REPEATABLE READ"
 
 static struct postgres_db *postgres_of(struct db *db)
 {
@@ -164,6 +162,11 @@ MUST_CHECK static int judge(struct postgres_db *db, PGresult *result, struct fau
 	return verdict;
 }
 
+static const char *begin_words(const struct postgres_db *db)
+{
+	return db->base.is_snapshot ? SNAPSHOT ";" LIMITS : SERIALIZABLE ";" LIMITS;
+}
+
 /* Statements of our own without arguments: one round trip, however many. */
 MUST_CHECK static int exec(
 	struct postgres_db *db, const char *sql, int64_t timeout_ms, struct fault *f)
@@ -201,67 +204,89 @@ MUST_CHECK static int hand_out(
 	return verdict < 0 ? -1 : 0;
 }
 
-MUST_CHECK static int send_statement(struct postgres_db *db, const char *sql,
-	const struct db_value *args, size_t n_args, bool may_name, struct fault *f)
+/* What waits to be sent, or for its answer, before anything else is asked. */
+MUST_CHECK static int settle(struct postgres_db *db, struct fault *f)
+{
+	if (db->n_piped > 0)
+		return judge(db, postgres_pipe_end(db), f);
+	if (db->begin == NULL)
+		return 0;
+	db->begin = NULL;
+	return exec(db, begin_words(db), POSTGRES_PROMPT_MS, f);
+}
+
+/* Of the caller (mem_free). */
+MUST_CHECK static int bind(const char *sql, const struct db_value *args, size_t n_args,
+	struct postgres_args **ret, struct fault *f)
 {
 	size_t wanted = postgres_count_args(sql);
-	char name[POSTGRES_NAME_SIZE] = "";
-	struct postgres_args *a;
-	bool is_sent;
 
 	if (wanted != n_args || n_args > POSTGRES_ARGS_MAX)
 		return fault_raise(f, FAULT_BUG, "%zu arguments for a statement with %zu: %.80s",
 			n_args, wanted, sql);
-	a = mem_alloc(sizeof(*a));
-	postgres_bind(a, args, n_args);
-	if (may_name && postgres_plan(db, sql, a, name, f) < 0) {
-		mem_free(a);
-		return -1;
+	*ret = mem_alloc(sizeof(**ret));
+	postgres_bind(*ret, args, n_args);
+	return 0;
+}
+
+MUST_CHECK static int ask_once(struct postgres_db *db, const char *sql,
+	const struct postgres_args *a, bool may_name, PGresult **ret, struct fault *f)
+{
+	if (db->begin != NULL || db->n_piped > 0) {
+		if (postgres_pipe_add(db, sql, a, f) < 0)
+			return -1;
+		*ret = postgres_pipe_end(db);
+		return 0;
 	}
-	is_sent = name[0] != '\0' ? db->pq->PQsendQueryPrepared(db->conn, name, a->n, a->values,
-					    a->lengths, a->formats, 1)
-				  : db->pq->PQsendQueryParams(db->conn, sql, a->n, a->types,
-					    a->values, a->lengths, a->formats, 1);
-	mem_free(a);
-	return is_sent ? 0 : postgres_raise(db, NULL, f);
+	if (postgres_send(db, sql, a, may_name, f) < 0)
+		return -1;
+	*ret = postgres_await(db, POSTGRES_STATEMENT_MS + POSTGRES_GRACE_MS);
+	return 0;
 }
 
 /* Outside of a transaction a statement whose name was void runs again without; inside, all of it
  * does. */
-MUST_CHECK static int ask(struct postgres_db *db, const char *sql, const struct db_value *args,
-	size_t n_args, PGresult **ret, struct fault *f)
+MUST_CHECK static int ask(struct postgres_db *db, const char *sql, const struct postgres_args *a,
+	PGresult **ret, struct fault *f)
 {
-	if (send_statement(db, sql, args, n_args, true, f) < 0)
+	if (ask_once(db, sql, a, true, ret, f) < 0)
 		return -1;
-	*ret = postgres_await(db, POSTGRES_STATEMENT_MS + GRACE_MS);
 	if (!postgres_plan_is_void(db, *ret))
 		return 0;
-	if (db->pq->PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
+	if (db->base.in_transaction || db->pq->PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
 		postgres_raise(db, *ret, f);
 		db->pq->PQclear(*ret);
 		db->base.has_lost = true;
 		return -1;
 	}
 	db->pq->PQclear(*ret);
-	if (send_statement(db, sql, args, n_args, false, f) < 0)
-		return -1;
-	*ret = postgres_await(db, POSTGRES_STATEMENT_MS + GRACE_MS);
-	return 0;
+	return ask_once(db, sql, a, false, ret, f);
+}
+
+/* The server may have ended it by itself; what follows must not run outside. */
+static bool has_ended(struct postgres_db *db)
+{
+	return db->base.in_transaction && db->begin == NULL && db->n_piped == 0 &&
+	       db->pq->PQtransactionStatus(db->conn) != PQTRANS_INTRANS;
 }
 
 static int run(struct db *base, const char *sql, const struct db_value *args, size_t n_args,
 	db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f)
 {
 	struct postgres_db *db = postgres_of(base);
+	struct postgres_args *a;
 	PGresult *result;
-	int verdict = 0;
+	int verdict;
 
-	/* The server may have ended it by itself; what follows must not run outside. */
-	if (base->in_transaction && db->pq->PQtransactionStatus(db->conn) != PQTRANS_INTRANS)
+	if (has_ended(db))
 		return postgres_raise(db, NULL, f);
 	if (!base->in_transaction && postgres_plans_tidy(db, f) < 0)
 		return -1;
-	if (ask(db, sql, args, n_args, &result, f) < 0)
+	if (bind(sql, args, n_args, &a, f) < 0)
+		return -1;
+	verdict = ask(db, sql, a, &result, f);
+	mem_free(a);
+	if (verdict < 0)
 		return -1;
 	if (result == NULL || (db->pq->PQresultStatus(result) != PGRES_TUPLES_OK &&
 				      db->pq->PQresultStatus(result) != PGRES_COMMAND_OK))
@@ -271,6 +296,27 @@ static int run(struct db *base, const char *sql, const struct db_value *args, si
 	if (each != NULL)
 		verdict = hand_out(db->pq, result, each, arg, f);
 	db->pq->PQclear(result);
+	return verdict;
+}
+
+static int push(struct db *base, const char *sql, const struct db_value *args, size_t n_args,
+	struct fault *f)
+{
+	struct postgres_db *db = postgres_of(base);
+	struct postgres_args *a;
+	int verdict;
+
+	/* Who answers must be asked before, outside of the pipeline. */
+	if (!base->in_transaction || db->plans.link == POSTGRES_UNKNOWN)
+		return run(base, sql, args, n_args, NULL, NULL, NULL, f);
+	if (has_ended(db))
+		return postgres_raise(db, NULL, f);
+	if (bind(sql, args, n_args, &a, f) < 0)
+		return -1;
+	verdict = postgres_pipe_add(db, sql, a, f);
+	mem_free(a);
+	if (verdict == 0 && postgres_pipe_is_full(db))
+		verdict = settle(db, f);
 	return verdict;
 }
 
@@ -293,35 +339,61 @@ static int begin(struct db *base, struct fault *f)
 	else
 		pthread_rwlock_rdlock(&db->site->gate);
 	db->has_gate = true;
-	if (postgres_plans_tidy(db, f) < 0 ||
-		exec(db, base->is_snapshot ? begin_snapshot_sql : begin_sql, POSTGRES_PROMPT_MS,
-			f) < 0) {
+	db->begin = NULL;
+	if (postgres_plans_tidy(db, f) < 0) {
+		give_gate(db);
+		return -1;
+	}
+	/* Where the session is ours its limits stand, and the first statement takes BEGIN along. */
+	if (db->plans.link == POSTGRES_DIRECT) {
+		db->begin = base->is_snapshot ? SNAPSHOT : SERIALIZABLE;
+	} else if (exec(db, begin_words(db), POSTGRES_PROMPT_MS, f) < 0) {
 		give_gate(db);
 		return -1;
 	}
 	return 0;
 }
 
+/*
+ * With what was pushed before. Who listens is rung after it, not by it: PostgreSQL lets
+ * transactions that notify commit one at a time, each waiting for the disk alone. A ring that is
+ * lost with the process costs the others a while, since they ask by themselves too.
+ */
+MUST_CHECK static PGresult *send_commit(struct postgres_db *db, struct fault *f)
+{
+	if (postgres_pipe_add(db, "COMMIT", NULL, f) < 0 ||
+		(db->base.rings && postgres_pipe_add(db, "NOTIFY " POSTGRES_CHANNEL, NULL, f) < 0))
+		return NULL;
+	return postgres_pipe_end(db);
+}
+
 static int commit(struct db *base, struct fault *f)
 {
 	struct postgres_db *db = postgres_of(base);
-	PGresult *result = NULL;
-	bool is_done;
+	bool is_void = false;
+	PGresult *result;
 
+	if (db->begin != NULL) { /* nothing was done */
+		db->begin = NULL;
+		give_gate(db);
+		return 0;
+	}
 	db->is_committing = true;
-	if (db->pq->PQsendQuery(db->conn, "COMMIT"))
-		result = postgres_await(db, POSTGRES_STATEMENT_MS);
-	/* A transaction that had failed is answered with success and "ROLLBACK". */
-	is_done = result != NULL && db->pq->PQresultStatus(result) == PGRES_COMMAND_OK &&
-		  strcmp(db->pq->PQcmdStatus(result), "COMMIT") == 0;
-	if (!is_done && result != NULL && db->pq->PQresultStatus(result) == PGRES_COMMAND_OK)
-		fault_raise(f, FAULT_BUG, "a failed transaction was to be committed");
-	else if (!is_done)
-		postgres_raise(db, result, f);
+	db->has_committed = false;
+	result = send_commit(db, f);
+	if (!db->has_committed) {
+		is_void = postgres_plan_is_void(db, result);
+		/* A transaction that had failed is answered with success and "ROLLBACK". */
+		if (result != NULL && db->pq->PQresultStatus(result) == PGRES_COMMAND_OK)
+			fault_raise(f, FAULT_BUG, "a failed transaction was to be committed");
+		else
+			postgres_raise(db, result, f);
+		base->has_lost = base->has_lost || is_void;
+	}
 	db->pq->PQclear(result);
 	db->is_committing = false;
 	give_gate(db);
-	return is_done ? 0 : -1;
+	return db->has_committed ? 0 : -1;
 }
 
 static void rollback(struct db *base)
@@ -330,6 +402,9 @@ static void rollback(struct db *base)
 	struct fault ignored = {0};
 	bool has_lost = base->has_lost;
 
+	db->begin = NULL;
+	if (db->n_piped > 0)
+		db->pq->PQclear(postgres_pipe_end(db));
 	if (!base->is_broken && db->pq->PQtransactionStatus(db->conn) != PQTRANS_IDLE &&
 		exec(db, "ROLLBACK", POSTGRES_PROMPT_MS, &ignored) < 0)
 		base->is_broken = true;
@@ -341,11 +416,12 @@ static int script(struct db *base, const char *sql, struct fault *f)
 {
 	struct postgres_db *db = postgres_of(base);
 
-	if (exec(db,
-		    "SET LOCAL statement_timeout = 0; SET LOCAL "
-		    "idle_in_transaction_session_timeout "
-		    "= 0",
-		    POSTGRES_STATEMENT_MS, f) < 0 ||
+	if (settle(db, f) < 0 ||
+		exec(db,
+			"SET LOCAL statement_timeout = 0; SET LOCAL "
+			"idle_in_transaction_session_timeout "
+			"= 0",
+			POSTGRES_STATEMENT_MS, f) < 0 ||
 		exec(db, sql, POSTGRES_SCRIPT_MS, f) < 0)
 		return -1;
 	if (db->pq->PQtransactionStatus(db->conn) != PQTRANS_INTRANS)
@@ -356,7 +432,11 @@ static int script(struct db *base, const char *sql, struct fault *f)
 /* LOCK sees no row, so that what follows sees all that was committed while it waited. */
 static int lock_migrations(struct db *base, struct fault *f)
 {
-	return exec(postgres_of(base),
+	struct postgres_db *db = postgres_of(base);
+
+	if (settle(db, f) < 0)
+		return -1;
+	return exec(db,
 		"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 600000;"
 		"LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE",
 		POSTGRES_SCRIPT_MS, f);
@@ -364,7 +444,9 @@ static int lock_migrations(struct db *base, struct fault *f)
 
 static int ping(struct db *base, struct fault *f)
 {
-	return exec(postgres_of(base), "SELECT 1", POSTGRES_PROMPT_MS, f);
+	struct postgres_db *db = postgres_of(base);
+
+	return settle(db, f) < 0 ? -1 : exec(db, "SELECT 1", POSTGRES_PROMPT_MS, f);
 }
 
 static int see_any(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
@@ -427,12 +509,11 @@ const struct db_ops db_postgres_ops = {
 	.commit = commit,
 	.rollback = rollback,
 	.run = run,
+	.push = push,
 	.script = script,
 	.lock_migrations = lock_migrations,
 	.ping = ping,
 	.order_changes = order_changes,
-	.note_change = "WITH noted AS (INSERT INTO changes_pending (kind, ref, at_ms)"
-		       " VALUES ($1, $2, $3) RETURNING id)"
-		       " SELECT pg_notify('" POSTGRES_CHANNEL "', '') FROM noted",
+	.note_change = "INSERT INTO changes_pending (kind, ref, at_ms) VALUES ($1, $2, $3)",
 	.listen = postgres_listen,
 };

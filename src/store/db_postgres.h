@@ -23,7 +23,9 @@
 	X(PQconninfoParse)      \
 	X(PQbackendPID)         \
 	X(PQconsumeInput)       \
+	X(PQenterPipelineMode)  \
 	X(PQerrorMessage)       \
+	X(PQexitPipelineMode)   \
 	X(PQfinish)             \
 	X(PQflush)              \
 	X(PQfreemem)            \
@@ -37,6 +39,8 @@
 	X(PQnotifies)           \
 	X(PQntuples)            \
 	X(PQparameterStatus)    \
+	X(PQpipelineStatus)     \
+	X(PQpipelineSync)       \
 	X(PQresultErrorField)   \
 	X(PQresultStatus)       \
 	X(PQsendPrepare)        \
@@ -90,7 +94,8 @@ struct postgres_plans {
 		POSTGRES_DIRECT, /* one process of the server, ours alone */
 		POSTGRES_POOLED,
 	} link;
-	bool is_stale; /* nothing is named before the server has forgotten the names */
+	bool is_stale;  /* nothing is named before the server has forgotten the names */
+	bool is_unsure; /* a preparation was sent whose answer was not read yet */
 	int64_t since_ms;
 	size_t n_prepared;
 	struct postgres_plan list[POSTGRES_PLANS];
@@ -103,8 +108,12 @@ struct postgres_db {
 	const struct pq *pq;
 	PGconn *conn;
 	struct postgres_plans plans;
+	const char *begin; /* NULL, or: the transaction is to begin with its first statement */
+	int n_piped;       /* statements sent of which no answer was read yet */
+	bool begins;       /* BEGIN is among them */
 	bool has_gate;
 	bool is_late;       /* the last answer did not come in time */
+	bool has_committed; /* the last pipeline's COMMIT was done */
 	bool is_committing; /* a loss now leaves open what became of the transaction */
 };
 
@@ -116,6 +125,7 @@ struct postgres_db {
 #define POSTGRES_LOCK_MS 20000
 #define POSTGRES_IDLE_MS 15000
 #define POSTGRES_SCRIPT_MS (6 * 3600 * 1000)
+#define POSTGRES_GRACE_MS 5000 /* the server ends a statement itself; the network may be slow */
 /* What needs no time at the server: longer means that it is away, or that a pooler waits for it. */
 #define POSTGRES_PROMPT_MS 8000
 
@@ -125,6 +135,8 @@ MUST_CHECK int postgres_connect(struct db_site *site, PGconn **ret, struct fault
  * (the first error, or the last answer); NULL when the connection is of no use any more.
  */
 PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms);
+/* The same in pipeline mode, up to its end; the first answer is to come within first_ms. */
+PGresult *postgres_await_pipe(struct postgres_db *db, int64_t first_ms, int64_t timeout_ms);
 /* Whether an idle connection was closed by the other side, as far as that can be seen at once. */
 bool postgres_is_dead(struct postgres_db *db);
 
@@ -135,14 +147,34 @@ bool postgres_is_dead(struct postgres_db *db);
 /* As db_ops.listen. */
 MUST_CHECK int postgres_listen(struct db_listening *l, struct fault *f);
 
+/* ---- db_postgres_pipe.c: statements that travel together ---- */
+
+/*
+ * A scan of a whole table under SERIALIZABLE conflicts with every writer of it, and the planner
+ * likes them for small tables. Where no index helps it still scans.
+ */
+#define POSTGRES_BY_INDEX "SET LOCAL enable_seqscan = off"
+
+struct postgres_args;
+/* Sends a statement, by its name if it may have one. The answer is yet to be read. */
+MUST_CHECK int postgres_send(struct postgres_db *db, const char *sql, const struct postgres_args *a,
+	bool may_name, struct fault *f);
+/* Sends a statement (a NULL: without arguments), after the BEGIN that waits for it; its answer is
+ * read by postgres_pipe_end. */
+MUST_CHECK int postgres_pipe_add(
+	struct postgres_db *db, const char *sql, const struct postgres_args *a, struct fault *f);
+bool postgres_pipe_is_full(const struct postgres_db *db);
+/* As postgres_await, for all that was added. Only with something to read. */
+PGresult *postgres_pipe_end(struct postgres_db *db);
+
 /* ---- db_postgres_plan.c: statements that come again ---- */
 
 #define POSTGRES_NAME_SIZE 16
 /*
  * The name under which the server knows the statement for arguments of these types, preparing it if
- * need be; "": send it as it is. -1: the statement is wrong, or as postgres_await.
+ * need be – in pipeline mode unseen, so that a failure there is to be followed by
+ * postgres_plans_forget; "": send it as it is. -1: the statement is wrong, or as postgres_await.
  */
-struct postgres_args;
 MUST_CHECK int postgres_plan(struct postgres_db *db, const char *sql, const struct postgres_args *a,
 	char ret_name[static POSTGRES_NAME_SIZE], struct fault *f);
 /* Before a transaction or a statement outside of one: lets the server forget old names. */

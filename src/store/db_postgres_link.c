@@ -33,8 +33,9 @@ static const struct {
 	{"tcp_user_timeout", "20000"},
 };
 
-/* The same limits as begin() sets for each transaction, here for what runs outside of one. */
-static const char session_limits[] = "-c statement_timeout=60s -c lock_timeout=20s";
+/* Where the session is ours alone, these hold in transactions too. */
+static const char session_limits[] = "-c statement_timeout=60s -c lock_timeout=20s "
+				     "-c idle_in_transaction_session_timeout=15s -c jit=off";
 
 struct conninfo {
 	const char *keys[OPTIONS_MAX], *values[OPTIONS_MAX];
@@ -261,6 +262,16 @@ static bool is_error(const struct pq *pq, const PGresult *result)
 	return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
 }
 
+/* A last word of the server, "terminating connection", says more than silence. */
+static PGresult *give_up(struct postgres_db *db, PGresult *kept)
+{
+	db->base.is_broken = true;
+	if (kept == NULL || is_error(db->pq, kept))
+		return kept;
+	db->pq->PQclear(kept);
+	return NULL;
+}
+
 PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms)
 {
 	int64_t until_ms = clock_mono_ms() + timeout_ms;
@@ -282,15 +293,35 @@ PGresult *postgres_await(struct postgres_db *db, int64_t timeout_ms)
 		}
 		goes_on = !is_copy;
 	}
-	if (goes_on)
-		return kept;
-	db->base.is_broken = true;
-	/* A last word of the server, "terminating connection", says more than silence. */
-	if (kept != NULL && !is_error(db->pq, kept)) {
-		db->pq->PQclear(kept);
-		kept = NULL;
+	return goes_on ? kept : give_up(db, kept);
+}
+
+PGresult *postgres_await_pipe(struct postgres_db *db, int64_t first_ms, int64_t timeout_ms)
+{
+	const int64_t begun_ms = clock_mono_ms();
+	int64_t until_ms = begun_ms + first_ms;
+	PGresult *kept = NULL, *result = NULL;
+	bool goes_on, is_end = false;
+
+	db->is_late = false;
+	goes_on = flush(db, until_ms);
+	while (goes_on && !is_end && (goes_on = next_answer(db, until_ms, &result))) {
+		until_ms = begun_ms + first_ms + timeout_ms;
+		if (result == NULL) { /* between two statements */
+			goes_on = db->pq->PQstatus(db->conn) == CONNECTION_OK;
+			continue;
+		}
+		is_end = db->pq->PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+		if (strcmp(db->pq->PQcmdStatus(result), "COMMIT") == 0)
+			db->has_committed = true;
+		if (is_end || (kept != NULL && is_error(db->pq, kept))) {
+			db->pq->PQclear(result);
+		} else {
+			db->pq->PQclear(kept);
+			kept = result;
+		}
 	}
-	return kept;
+	return goes_on ? kept : give_up(db, kept);
 }
 
 bool postgres_is_dead(struct postgres_db *db)

@@ -124,19 +124,29 @@ static struct postgres_plan *find(
 	return NULL;
 }
 
+static bool is_piped(const struct postgres_db *db)
+{
+	return db->pq->PQpipelineStatus(db->conn) != PQ_PIPELINE_OFF;
+}
+
 MUST_CHECK static int prepare(
 	struct postgres_db *db, struct postgres_plan *p, const char *name, struct fault *f)
 {
+	const bool waits = !is_piped(db);
 	PGresult *result = NULL;
 	int verdict = 0;
+	bool is_sent;
 
-	if (db->pq->PQsendPrepare(db->conn, name, p->sql, p->n, p->types))
+	is_sent = db->pq->PQsendPrepare(db->conn, name, p->sql, p->n, p->types);
+	if (is_sent && waits)
 		result = postgres_await(db, POSTGRES_STATEMENT_MS);
-	if (result == NULL || db->pq->PQresultStatus(result) != PGRES_COMMAND_OK) {
+	if (!is_sent ||
+		(waits && (result == NULL || db->pq->PQresultStatus(result) != PGRES_COMMAND_OK))) {
 		verdict = postgres_raise(db, result, f);
 		forget_one(p);
 	} else {
 		p->is_prepared = true;
+		db->plans.is_unsure = !waits;
 		if (db->plans.n_prepared++ == 0)
 			db->plans.since_ms = clock_mono_ms();
 	}
@@ -151,6 +161,9 @@ int postgres_plan(struct postgres_db *db, const char *sql, const struct postgres
 
 	ret_name[0] = '\0';
 	if (db->plans.link == POSTGRES_POOLED || db->plans.is_stale)
+		return 0;
+	/* In a pipeline nobody can be asked who answers. */
+	if (db->plans.link == POSTGRES_UNKNOWN && is_piped(db))
 		return 0;
 	p = find(db, sql, a);
 	if (p == NULL)

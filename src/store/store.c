@@ -61,8 +61,8 @@ static bool texts_are_portable(const struct db_value *args, size_t n_args)
 	return true;
 }
 
-int db_run(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
-	db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f)
+MUST_CHECK static int check_statement(
+	const struct db *db, const struct db_value *args, size_t n_args, struct fault *f)
 {
 	if (db->in_transaction && db->has_failed)
 		return fault_raise(f, FAULT_BUG,
@@ -70,7 +70,25 @@ int db_run(struct db *db, const char *sql, const struct db_value *args, size_t n
 			"back");
 	if (!texts_are_portable(args, n_args))
 		return fault_raise(f, FAULT_INPUT, "a text is not UTF-8 or holds a NUL");
+	return 0;
+}
+
+int db_run(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
+	db_row_fn *each, void *arg, int64_t *ret_changed, struct fault *f)
+{
+	if (check_statement(db, args, n_args, f) < 0)
+		return -1;
 	return db->ops->run(db, sql, args, n_args, each, arg, ret_changed, f);
+}
+
+int db_push(
+	struct db *db, const char *sql, const struct db_value *args, size_t n_args, struct fault *f)
+{
+	if (check_statement(db, args, n_args, f) < 0)
+		return -1;
+	if (db->ops->push == NULL)
+		return db->ops->run(db, sql, args, n_args, NULL, NULL, NULL, f);
+	return db->ops->push(db, sql, args, n_args, f);
 }
 
 int store_open_with(const struct db_ops *ops, const char *address,
@@ -216,6 +234,7 @@ static void leave_transaction(struct db *db)
 {
 	db->in_transaction = false;
 	db->has_failed = false;
+	db->rings = false;
 }
 
 /* One try. Whatever it answers, no transaction is open afterwards. */

@@ -69,6 +69,14 @@ MUST_CHECK int db_run(struct db *db, const char *sql, const struct db_value *arg
 		(each), (arg), NULL, (f))
 
 /*
+ * The same for a statement whose answer nobody looks at: inside a transaction it may be sent with
+ * the next statement or the commit, so that its fault may come from there. Then no answer of the
+ * body stands: store_transact fails.
+ */
+MUST_CHECK int db_push(struct db *db, const char *sql, const struct db_value *args, size_t n_args,
+	struct fault *f);
+
+/*
  * The time by which all processes of one database judge leases, shares and due times, in epoch
  * microseconds: the server's clock, so that theirs may differ by minutes. On SQLite, which one
  * process serves, that process's own.

@@ -6,6 +6,10 @@
 
 const struct actor audit_service = {.name = "service"};
 
+#define AUDIT_INSERT                                                          \
+	"INSERT INTO audit (at_ms, actor, action, branch_id, detail, remote)" \
+	" VALUES ($1, $2, $3, $4, $5, $6)"
+
 static int see_id(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
 {
 	int64_t *id = arg;
@@ -20,17 +24,18 @@ int audit_write_row(struct db *db, const struct actor *who, const char *action,
 {
 	if (who == NULL)
 		who = &audit_service;
-	return db_read(db,
-		"INSERT INTO audit (at_ms, actor, action, branch_id, detail, remote)"
-		" VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-		see_id, ret_id, f, db_int(clock_wall_ms()), db_text(who->name), db_text(action),
-		db_text(branch_id), db_text(detail), db_text(who->remote));
+	return db_read(db, AUDIT_INSERT " RETURNING id", see_id, ret_id, f, db_int(clock_wall_ms()),
+		db_text(who->name), db_text(action), db_text(branch_id), db_text(detail),
+		db_text(who->remote));
 }
 
 int audit_write(struct db *db, const struct actor *who, const char *action, const char *branch_id,
 	const char *detail, struct fault *f)
 {
-	int64_t id;
+	if (who == NULL)
+		who = &audit_service;
+	const struct db_value row[] = {db_int(clock_wall_ms()), db_text(who->name), db_text(action),
+		db_text(branch_id), db_text(detail), db_text(who->remote)};
 
-	return audit_write_row(db, who, action, branch_id, detail, &id, f);
+	return db_push(db, AUDIT_INSERT, row, ARRAY_LEN(row), f);
 }

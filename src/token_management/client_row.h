@@ -19,6 +19,12 @@
 	" t.google_email, c.scope"                                                     \
 	" FROM clients c LEFT JOIN tokens t ON t.client_id = c.id "
 
+/* The same of a row that is inserted: active, and without tokens. */
+#define CLIENT_RETURNING                                                              \
+	" RETURNING id, client_id, redirect_uri, branch_id, workspace_email,"         \
+	" workspace_name, provider, status, status_reason, is_active, created_at_ms," \
+	" updated_at_ms, NULL, NULL, NULL, NULL, NULL, NULL, NULL, scope"
+
 /* One row of CLIENT_SELECT; *ret is overwritten (client_done). */
 void client_read_row(
 	const struct token_management *tm, const struct db_value *c, struct client *ret);

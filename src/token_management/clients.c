@@ -266,7 +266,7 @@ int client_put_secret(struct db *db, const struct client_insertion *x, struct fa
 	"INSERT INTO clients (client_id, redirect_uri, branch_id, workspace_email,"     \
 	" workspace_name, provider, scope, key_id, status_since_ms, created_at_ms,"     \
 	" updated_at_ms, client_secret" column ") VALUES ($1, $2, $3, $4, $5, $6, $8, " \
-	"$9, $7, $7, $7, $10" value ") ON CONFLICT (branch_id) DO NOTHING RETURNING id"
+	"$9, $7, $7, $7, $10" value ") ON CONFLICT (branch_id) DO NOTHING" CLIENT_RETURNING
 
 /*
  * The row's id is part of what the seal binds, so it must be known first, or the secret follows the
@@ -280,6 +280,20 @@ MUST_CHECK static int draw_id(struct db *db, int64_t *ret, struct fault *f)
 		return 0;
 	return db_read(
 		db, "SELECT nextval(pg_get_serial_sequence('clients', 'id'))", read_id, ret, f);
+}
+
+static int see_inserted(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct client_insertion *x = arg;
+
+	(void)n_cols;
+	(void)f;
+	x->id = db_get_int(&cols[0]);
+	if (x->ret != NULL) {
+		client_done(x->ret);
+		client_read_row(x->tm, cols, x->ret);
+	}
+	return 0;
 }
 
 int client_insert(struct db *db, struct client_insertion *x, struct fault *f)
@@ -299,7 +313,7 @@ int client_insert(struct db *db, struct client_insertion *x, struct fault *f)
 		db_text(in->key_id), db_sealed(&sealed), db_int(x->id)};
 	x->id = 0;
 	if (db_run(db, is_drawn ? CLIENT_INSERT(", id", ", $11") : CLIENT_INSERT("", ""), row,
-		    ARRAY_LEN(row) - (is_drawn ? 0 : 1), read_id, &x->id, NULL, f) < 0)
+		    ARRAY_LEN(row) - (is_drawn ? 0 : 1), see_inserted, x, NULL, f) < 0)
 		return -1;
 	if (x->id == 0)
 		return 1;
@@ -353,8 +367,11 @@ int clients_register(struct token_management *tm, const struct client_input *in,
 	AUTO(buf_drop) struct buf callback = BUF_INIT(LIMIT_URL_BYTES + 128);
 	const char *name = in->provider != NULL ? in->provider : PROVIDER_GOOGLE;
 	const struct provider *p = provider_find(tm, name);
-	struct registering x = {
-		.row = {.tm = tm, .in = in, .redirect_uri = in->redirect_uri, .provider = name},
+	struct registering x = {.row = {.tm = tm,
+					.in = in,
+					.redirect_uri = in->redirect_uri,
+					.provider = name,
+					.ret = ret},
 		.who = who};
 
 	*ret = (struct client){0};
@@ -369,10 +386,11 @@ int clients_register(struct token_management *tm, const struct client_input *in,
 	if (store_transact(tm->store, register_body, &x, f) < 0) {
 		if (f->kind == FAULT_CONFLICT)
 			snprintf(f->field, sizeof(f->field), "branch_id");
+		client_done(ret);
 		return -1;
 	}
 	slots_forget(tm, in->branch_id);
-	return clients_get(tm, x.row.id, ret, f);
+	return 0;
 }
 
 /* ---- deleting ---- */

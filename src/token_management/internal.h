@@ -55,7 +55,8 @@ struct client_insertion { /* borrowed */
 	const struct token_management *tm;
 	const struct client_input *in;
 	const char *redirect_uri, *provider;
-	int64_t id; /* out */
+	int64_t id;         /* out */
+	struct client *ret; /* out, of the caller; or NULL */
 };
 /* Inside a transaction; the input is checked. 0: there, with its secret; 1: the branch exists. */
 MUST_CHECK int client_insert(struct db *db, struct client_insertion *x, struct fault *f);
