@@ -11,12 +11,22 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "core/metrics.h"
 #include "store/db.h"
 
 #define TRANSACT_TRIES_MAX 10
 #define TRANSACT_TRY_MS 6000 /* no new try after that */
 #define TRANSACT_PAUSE_MS 4  /* doubled each time, with jitter */
 #define TRANSACT_PAUSE_MOST_MS 300
+
+#define LOST(outcome)                                                                            \
+	METRIC_COUNTER("review_fetcher_transactions_lost_total",                                 \
+		"Transactions that lost against another one, or lost their connection, by what " \
+		"came of them.",                                                                 \
+		"outcome=\"" outcome "\"")
+static struct metric repeated_total = LOST("repeated"), given_up_total = LOST("given_up");
+
+METRICS_FROM_START(&repeated_total, &given_up_total)
 
 struct store {
 	const struct db_ops *ops;
@@ -299,9 +309,13 @@ static int transact(
 		db->lost_before = tries > 1;
 		db->is_snapshot = is_snapshot;
 		result = transact_once(db, body, arg, f);
-		if (result >= 0 || !db->has_lost || tries == TRANSACT_TRIES_MAX ||
-			clock_mono_ms() > until_ms)
+		if (result >= 0 || !db->has_lost)
 			break;
+		if (tries == TRANSACT_TRIES_MAX || clock_mono_ms() > until_ms) {
+			metric_add(&given_up_total, 1);
+			break;
+		}
+		metric_add(&repeated_total, 1);
 		pause_before_try(tries);
 		if (replace_broken(s, &db, f) < 0)
 			break;

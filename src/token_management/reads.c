@@ -20,6 +20,8 @@
 #define WRITE_EVERY_MS 60000
 #define NOTES_EVERY_MS 1000
 #define ROWS_A_TRANSACTION 500
+#define ROWS_A_STATEMENT 50
+#define LINE_ARGS 5
 #define MS_A_ROW \
 	5 /* so that a great many pairs are written seldom, not always: 200 rows a second */
 
@@ -164,41 +166,90 @@ static void write_actor(uint64_t key, char ret[static 24])
 	snprintf(ret, 24, key != 0 ? "key:%s" : "anonymous", id);
 }
 
-static int put_row(struct db *db, const struct read_count *c, const char *detail, int64_t at_ms,
-	const char *remote, struct fault *f)
-{
-	char actor[24];
+/* Rows of one statement. Where each would be a round trip, it would take the cores from those who
+ * read. */
+struct lines {
+	struct db *db;
+	size_t n, most;
+	struct line {
+		char actor[24], detail[160], remote[48];
+		int64_t at_ms, client_row;
+	} list[ROWS_A_STATEMENT];
+};
 
-	write_actor(c->key, actor);
-	return db_exec(db,
-		"INSERT INTO audit (at_ms, actor, action, branch_id, detail, remote) VALUES"
-		" ($1, $2, 'token.read', (SELECT branch_id FROM clients WHERE id = $3), $4, $5)",
-		NULL, f, db_int(at_ms), db_text(actor), db_int(c->client_row), db_text(detail),
-		db_text(remote));
+/* Always of the same length but for the last, so that few texts are ever prepared. */
+MUST_CHECK static int put_lines(struct lines *l, size_t from, size_t n, struct fault *f)
+{
+	AUTO(buf_drop) struct buf sql = BUF_INIT(ROWS_A_STATEMENT * 128);
+	struct db_value args[ROWS_A_STATEMENT * LINE_ARGS];
+
+	buf_add_text(
+		&sql, "INSERT INTO audit (at_ms, actor, action, branch_id, detail, remote) VALUES");
+	for (size_t i = 0; i < n; i++) {
+		const struct line *line = &l->list[from + i];
+		const size_t at = i * LINE_ARGS;
+
+		buf_addf(&sql,
+			"%s ($%zu, $%zu, 'token.read', (SELECT branch_id FROM clients WHERE id ="
+			" $%zu), $%zu, $%zu)",
+			i > 0 ? "," : "", at + 1, at + 2, at + 3, at + 4, at + 5);
+		args[at] = db_int(line->at_ms);
+		args[at + 1] = db_text(line->actor);
+		args[at + 2] = db_int(line->client_row);
+		args[at + 3] = db_text(line->detail);
+		args[at + 4] = db_text(line->remote[0] != '\0' ? line->remote : NULL);
+	}
+	return db_push(l->db, buf_text(&sql), args, n * LINE_ARGS, f);
 }
 
-static int put_count(struct db *db, const struct read_count *c, struct fault *f)
+static size_t rows_a_statement(const struct db *db)
+{
+	return db_engine(db) == DB_POSTGRES ? ROWS_A_STATEMENT : 1;
+}
+
+MUST_CHECK static int add_line(struct lines *l, const struct line *line, struct fault *f)
+{
+	l->list[l->n++] = *line;
+	if (l->n < l->most)
+		return 0;
+	l->n = 0;
+	return put_lines(l, 0, l->most, f);
+}
+
+MUST_CHECK static int end_lines(struct lines *l, struct fault *f)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (put_lines(l, i, 1, f) < 0)
+			return -1;
+	return 0;
+}
+
+MUST_CHECK static int put_count(struct lines *l, const struct read_count *c, struct fault *f)
 {
 	AUTO(buf_drop) struct buf detail = BUF_INIT(256);
 	struct json_out o = JSON_OUT(&detail);
+	struct line line = {.at_ms = clock_wall_ms(), .client_row = c->client_row};
 
 	json_open(&o, '{');
 	json_add_int(&o, "client", c->client_row);
 	json_add_int(&o, "reads", (int64_t)c->n);
 	json_add_time(&o, "since", c->since_ms);
 	json_close(&o, '}');
-	return put_row(db, c, buf_text(&detail), clock_wall_ms(), NULL, f);
+	snprintf(line.detail, sizeof(line.detail), "%s", buf_text(&detail));
+	write_actor(c->key, line.actor);
+	return add_line(l, &line, f);
 }
 
 static int counts_body(struct db *db, void *arg, struct fault *f)
 {
 	const struct writing *w = arg;
+	struct lines lines = {.db = db, .most = rows_a_statement(db)};
 
 	for (size_t i = w->from; i < w->to; i++) {
-		if (w->counts->list[i].n > 0 && put_count(db, &w->counts->list[i], f) < 0)
+		if (w->counts->list[i].n > 0 && put_count(&lines, &w->counts->list[i], f) < 0)
 			return -1;
 	}
-	return 0;
+	return end_lines(&lines, f);
 }
 
 static int surplus_body(struct db *db, void *arg, struct fault *f)
@@ -217,18 +268,20 @@ static int surplus_body(struct db *db, void *arg, struct fault *f)
 static int notes_body(struct db *db, void *arg, struct fault *f)
 {
 	const struct writing *w = arg;
-	char detail[64];
+	struct lines lines = {.db = db, .most = rows_a_statement(db)};
 
 	for (size_t i = w->from; i < w->to; i++) {
 		const struct read_note *n = &w->notes->list[i];
-		const struct read_count c = {.key = n->key, .client_row = n->client_row};
+		struct line line = {.at_ms = n->at_ms, .client_row = n->client_row};
 
-		snprintf(detail, sizeof(detail), "{\"client\":%lld,\"one_of\":%lld}",
+		snprintf(line.detail, sizeof(line.detail), "{\"client\":%lld,\"one_of\":%lld}",
 			(long long)n->client_row, (long long)w->tm->settings->token_read_sample);
-		if (put_row(db, &c, detail, n->at_ms, n->remote[0] ? n->remote : NULL, f) < 0)
+		memcpy(line.remote, n->remote, sizeof(line.remote));
+		write_actor(n->key, line.actor);
+		if (add_line(&lines, &line, f) < 0)
 			return -1;
 	}
-	return 0;
+	return end_lines(&lines, f);
 }
 
 /* Forgets what is written piece by piece, so that a failure writes nothing twice. */
@@ -240,7 +293,7 @@ static int write_counts(struct token_management *tm, struct read_counts *c, stru
 		w.from = w.to = from;
 		while (w.to < c->cap && rows < ROWS_A_TRANSACTION)
 			rows += c->list[w.to++].n > 0;
-		if (rows > 0 && store_transact(tm->store, counts_body, &w, f) < 0)
+		if (rows > 0 && store_transact_snapshot(tm->store, counts_body, &w, f) < 0)
 			return -1;
 		for (size_t i = w.from; i < w.to; i++)
 			c->list[i].n = 0;
@@ -259,7 +312,7 @@ static int write_notes(struct token_management *tm, const struct notes *n, struc
 
 	for (w.from = 0; w.from < n->n; w.from = w.to) {
 		w.to = n->n - w.from > ROWS_A_TRANSACTION ? w.from + ROWS_A_TRANSACTION : n->n;
-		if (store_transact(tm->store, notes_body, &w, f) == 0)
+		if (store_transact_snapshot(tm->store, notes_body, &w, f) == 0)
 			continue;
 		for (size_t i = w.from; i < n->n; i++)
 			add_count(&tm->reads.due, n->list[i].key, n->list[i].client_row, 1,

@@ -377,6 +377,110 @@ static void a_broken_connection_is_not_handed_out_again(void **state)
 	store_close(s);
 }
 
+/* ---- statements whose answer nobody looks at ---- */
+
+#define PUSHED 200 /* more than an engine holds back at once */
+
+static int push_one(struct db *db, int64_t id, struct fault *f)
+{
+	const struct db_value id_value = db_int(id);
+
+	return db_push(db, "INSERT INTO items (id, total) VALUES ($1, 0)", &id_value, 1, f);
+}
+
+static int see_total(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	(void)n_cols, (void)f;
+	*(int64_t *)arg = db_get_int(&cols[0]);
+	return 0;
+}
+
+static int push_and_read(struct db *db, void *arg, struct fault *f)
+{
+	int64_t *seen = arg;
+
+	for (int64_t i = 1; i <= PUSHED; i++)
+		if (push_one(db, i, f) < 0)
+			return -1;
+	if (db_read(db, "SELECT count(*) FROM items", see_total, seen, f) < 0)
+		return -1;
+	return push_one(db, PUSHED + 1, f);
+}
+
+static void what_was_pushed_is_seen_by_the_next_statement_and_stays(void **state)
+{
+	struct contract *c = *state;
+	struct fault f = {0};
+	int64_t seen = 0;
+
+	for (int round = 0; round < 3; round++) { /* from the second on, statements have names */
+		assert_done(store_transact(c->store, push_and_read, &seen, &f), &f);
+		assert_int_equal(seen, PUSHED);
+		assert_int_equal(count_items(c), PUSHED + 1);
+		run_alone(c->store, "DELETE FROM items");
+	}
+}
+
+static int push_twice_the_same(struct db *db, void *arg, struct fault *f)
+{
+	const bool *goes_on = arg;
+
+	if (push_one(db, 1, f) < 0 || push_one(db, 1, f) < 0)
+		return -1;
+	return *goes_on ? db_exec(db, "UPDATE items SET total = 1", NULL, f) : 0;
+}
+
+static void what_was_pushed_and_fails_undoes_the_transaction(void **state)
+{
+	struct contract *c = *state;
+	struct fault f = {0};
+
+	for (int round = 0; round < 6; round++) {
+		bool goes_on = round % 2 == 0; /* else the commit is what tells */
+
+		assert_int_equal(store_transact(c->store, push_twice_the_same, &goes_on, &f), -1);
+		assert_fault(&f, FAULT_CONFLICT);
+		assert_string_equal(f.field, "id");
+		assert_int_equal(count_items(c), 0);
+	}
+	assert_done(store_transact(c->store, insert_one, NULL, &f), &f);
+}
+
+static int push_and_give_up(struct db *db, void *arg, struct fault *f)
+{
+	(void)arg;
+	return push_one(db, 1, f) < 0 ? -1 : fault_raise(f, FAULT_DENIED, "second thoughts");
+}
+
+static void what_was_pushed_before_a_fault_of_the_body_is_undone(void **state)
+{
+	struct contract *c = *state;
+	struct fault f = {0};
+
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(store_transact(c->store, push_and_give_up, NULL, &f), -1);
+		assert_fault(&f, FAULT_DENIED);
+		assert_int_equal(count_items(c), 0);
+	}
+	assert_done(store_transact(c->store, insert_one, NULL, &f), &f);
+}
+
+static int do_nothing(struct db *db, void *arg, struct fault *f)
+{
+	(void)db, (void)arg, (void)f;
+	return 5;
+}
+
+static void a_transaction_without_a_statement_is_done(void **state)
+{
+	struct contract *c = *state;
+	struct fault f = {0};
+
+	for (int round = 0; round < 3; round++)
+		assert_int_equal(store_transact(c->store, do_nothing, NULL, &f), 5);
+	assert_done(store_transact(c->store, insert_one, NULL, &f), &f);
+}
+
 static void a_ping_answers(void **state)
 {
 	struct contract *c = *state;
@@ -401,6 +505,10 @@ int main(void)
 		CONTRACT_TEST(the_pool_opens_no_more_than_it_may_and_hands_over),
 		CONTRACT_TEST(a_connection_that_does_not_open_leaves_its_place_free),
 		CONTRACT_TEST(a_broken_connection_is_not_handed_out_again),
+		CONTRACT_TEST(what_was_pushed_is_seen_by_the_next_statement_and_stays),
+		CONTRACT_TEST(what_was_pushed_and_fails_undoes_the_transaction),
+		CONTRACT_TEST(what_was_pushed_before_a_fault_of_the_body_is_undone),
+		CONTRACT_TEST(a_transaction_without_a_statement_is_done),
 		CONTRACT_TEST(a_ping_answers),
 	};
 
