@@ -233,7 +233,8 @@ static void write_between(int round)
 	snprintf(sql, sizeof(sql),
 		"INSERT INTO reviews (location_id, review_id, account_id, raw, content_hash,"
 		" created_at_ms, updated_at_ms, last_seen_ms, review_updated_us) VALUES"
-		" ('l000-0', 'late-%d', '1', '{}', x'00', 1, 1, 1, %d) RETURNING 0",
+		" ('l000-0', 'late-%d', '1', '{}', (SELECT content_hash FROM reviews LIMIT 1), 1,"
+		" 1, 1, %d) RETURNING 0",
 		round, round % 2 ? 1000 : 2000000000);
 	world_number(sql);
 	/* One that was shown, or will be, is edited; one is deleted. */
@@ -419,7 +420,7 @@ static void csv_is_quoted_and_no_words_become_a_formula(void **state)
 	walk();
 	world_number("UPDATE reviews SET comment = '=HYPERLINK(\"x\",\"y\")', reviewer_name = 'A, "
 		     "\"B\"',"
-		     " reply_text = 'two' || char(10) || 'lines' WHERE id = 3 RETURNING 0");
+		     " reply_text = 'two\nlines' WHERE id = 3 RETURNING 0");
 	filter.replied = 1;
 	export(&filter, REVIEWS_AS_CSV, &text);
 	assert_true(text_starts(buf_text(&text), "id,account_id,location_id,location_title,"));

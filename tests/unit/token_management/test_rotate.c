@@ -189,7 +189,7 @@ static void fill(struct rig *r)
 		write_value(r,
 			"INSERT INTO connect_flows (state_hash, client_id, browser_hash,"
 			" code_verifier, provider, token_url, redirect_uri, scope, created_at_ms,"
-			" expires_at_ms) SELECT $1, max(id), x'00', $2, 'google', 'https://t',"
+			" expires_at_ms) SELECT $1, max(id), $1, $2, 'google', 'https://t',"
 			" 'https://r', 'a', 1, 2 FROM clients",
 			flow_key, &flow);
 	}
@@ -295,6 +295,9 @@ static void an_empty_database_only_gets_a_new_key(void **state)
 static void every_column_that_the_schema_calls_sealed_is_in_the_list(void **state)
 {
 	struct rig *r = *state;
+
+	if (rig_is_postgres(r)) /* it keeps no comments; both engines' schemas are one file */
+		skip();
 	AUTO(mem_freep)
 	char *schema = rig_text(r, "SELECT group_concat(sql, char(10)) FROM sqlite_master");
 	char table[64] = "", *rest = schema, *line;
@@ -680,7 +683,8 @@ static void more_failures_than_are_named_are_counted(void **state)
 	rig_run(r, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)"
 		   " INSERT INTO connect_flows (state_hash, client_id, browser_hash, code_verifier,"
 		   " provider, token_url, redirect_uri, scope, created_at_ms, expires_at_ms)"
-		   " SELECT CAST(i AS BLOB), 1, x'00', x'0102', 'google', '', '', '', 1, 2 FROM n");
+		   " SELECT CAST(CAST(i AS TEXT) AS {bytes}), 1, CAST('0' AS {bytes}), CAST('12' AS"
+		   " {bytes}), 'google', '', '', '', 1, 2 FROM n");
 	rotate(r, &x);
 	assert_int_equal(x.n_failed, 150);
 	assert_non_null(x.failures[ROTATION_FAILURES_NAMED - 1]);
