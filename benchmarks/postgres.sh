@@ -38,6 +38,7 @@ start_postgres() {
 		[ "$SECONDS" -lt "$end" ] || failed "PostgreSQL does not start: $(tail -n 1 "$log_dir/postgres.log")"
 		sleep 0.1
 	done
+	# shellcheck disable=SC2034 # ./bench reads it
 	urls[postgres]=postgresql://bench:bench@127.0.0.1:$postgres_port/bench
 	sql 'CREATE DATABASE bench' postgres || failed "the database cannot be made"
 	printf 'storing %d branches on PostgreSQL …\n' "$many"

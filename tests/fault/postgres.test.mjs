@@ -2,6 +2,7 @@
 // A PostgreSQL server that comes up late, is restarted under load, and ends connections in the middle of what
 // they do: directly, and behind PgBouncer in transaction mode.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { PASSWORD, query, startPostgres } from '../integration/lib/postgres.mjs';
 import { eventually, Service, startService, startSimulator } from '../integration/lib/service.mjs';
@@ -107,6 +108,32 @@ function assertKept(service, accepted) {
 	for (const branch of accepted)
 		assert.ok(kept.has(branch), `${branch} was accepted and is not stored`);
 }
+
+// In the place of the server somebody who counts who knocks.
+test('a_database_that_is_away_is_asked_now_and_then_however_many_want_it', async (t) => {
+	const service = await startService({ t, simulator: google, postgres });
+	const key = await service.key('admin');
+	await postgres.stop();
+	let asked = 0, refused = 0, wants = true;
+	const door = net.createServer((socket) => { asked++; socket.on('error', () => {}); socket.destroy(); });
+	await new Promise((resolve) => door.listen(postgres.port, '127.0.0.1', resolve));
+	const started = Date.now();
+	const callers = [1, 2, 3, 4, 5, 6].map(async (n) => {
+		while (wants) {
+			const answer = await service.get(`/token-management/tokens/nobody-${n}-${refused}`, { key });
+			assert.equal(answer.status, 503, answer.text);
+			refused++;
+		}
+	});
+	await eventually(() => assert.ok(asked >= 4 && refused >= 200), PATIENT);
+	wants = false;
+	await Promise.all(callers);
+	const seconds = (Date.now() - started) / 1000;
+	assert.ok(asked <= 12 + seconds, `${asked} connections in ${seconds} s, for ${refused} requests`);
+	await new Promise((resolve) => door.close(resolve));
+	await postgres.start();
+	await isReady(service);
+});
 
 for (const pooled of [false, true]) {
 	const how = pooled ? 'behind_a_pooler' : 'directly';
