@@ -13,7 +13,7 @@ stands above):
     route METHOD PATH
       | WORDS
       path|query|header NAME TYPE WORDS         page: limit and cursor of a list
-      body SCHEMA [MEDIA]                       what is sent
+      body[?] SCHEMA [MEDIA]                    what is sent; ?: or nothing
       answer STATUS SCHEMA [MEDIA] [WORDS]      SCHEMA "-": no body, "text": some text, NAME[]: a list, or of a stream what
                                                 each line or event is; EVENT=NAME,…: what the data of such an event is
       problem STATUS WORDS                      beside those that every route can answer
@@ -191,10 +191,10 @@ class Reader:
             self.add_parameter(it, word, rest)
         elif word == 'page':
             self.add_page(it)
-        elif word == 'body':
+        elif word in ('body', 'body?'):
             schema, media = (rest.split() + ['application/json'])[:2]
             kind = {'type': 'string'} if schema == 'text' else {'$ref': f'#/components/schemas/{schema}'}
-            body = it.setdefault('requestBody', {'required': True, 'content': {}})
+            body = it.setdefault('requestBody', {'required': word == 'body', 'content': {}})
             body['content'][media] = {'schema': kind}
         elif word == 'answer':
             self.add_answer(it, rest)

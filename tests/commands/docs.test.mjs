@@ -191,6 +191,22 @@ test('every_file_and_directory_that_a_page_names_is_there', () => {
 // Names of Google's that look like files.
 const ELSEWHERE = new Set(['roles/riscconfigs.admin', 'accounts/-']);
 
+test('every_setting_and_every_event_of_the_log_that_a_page_names_is_one', () => {
+	const settings = new Set([...read('docs/settings.md').matchAll(/^\| `([A-Z0-9_]+)`/gm)].map(([, name]) => name));
+	const others = new Set(['CLIENT_DATABASE_URL', 'TOKEN_DATABASE_URL', 'KEY_FILE', 'PERMISSION_DENIED']); // other names of a setting, a pattern, a word of Google's
+	const unknown = [];
+	for (const page of ALL)
+		for (const [, name] of read(page).matchAll(/(?:`|^ {4})([A-Z][A-Z0-9]*_[A-Z0-9_]+)[=`]/gm))
+			if (!settings.has(name) && !settings.has(name.replace(/_FILE$/, '')) && !others.has(name))
+				unknown.push(`${page}: ${name}`);
+	const events = new Set([...read('docs/internals/events.md').matchAll(/^\| `([a-z_.]+)`/gm)].map(([, name]) => name));
+	for (const page of ['docs/alerts.md', 'docs/operations.md', 'docs/webhooks.md'])
+		for (const text of spansOf(page).filter((one) => /^(due|grant|vault|kafka|webhook|changes|http|delivery)\.[a-z_]+$/.test(one)))
+			if (!events.has(text))
+				unknown.push(`${page}: ${text}`);
+	assert.deepEqual(unknown, []);
+});
+
 // Commands in sentences: what runs them, or why nothing does.
 const RUN_BY = {
 	'./run': 'tests/commands/run.test.mjs', './test': 'test', './bench': 'bench', 'tools/check_house.py': 'tests/house/meson.build', 'tools/openapi.py': 'src/api/meson.build',
