@@ -110,6 +110,37 @@ for (const pooled of [false, true])
 			await holdsElsewhere('key revoke', answers(401));
 		});
 
+		test('a_key_of_some_branches_is_bound_and_revoked_everywhere', async () => {
+			await warm('bound');
+			await warm('beyond');
+			const made = await fleet.first.post('/token-management/keys', { name: 'bound', scopes: ['tokens:read'], branches: ['bound'] }, { key: fleet.key });
+			assert.equal(made.status, 201, made.text);
+			const { key, id } = made.json;
+			const answers = (inside, outside) => async (service) => {
+				assert.equal((await service.token('bound', { key })).status, inside);
+				assert.equal((await service.token('beyond', { key })).status, outside);
+			};
+			await holdsElsewhere('bound key', answers(200, 404));
+			assert.ok((await fleet.first.request('DELETE', `/token-management/keys/${id}`, { key: fleet.key })).status < 300);
+			await holdsElsewhere('bound key revoke', answers(401, 401));
+		});
+
+		test('a_session_is_known_everywhere_and_ends_with_its_key_or_by_itself', async () => {
+			for (const how of ['sign out', 'key revoke']) {
+				const key = await fleet.first.key('admin', { name: how });
+				const made = await fleet.first.post('/session', undefined, { key });
+				assert.equal(made.status, 201, made.text);
+				const headers = { cookie: made.headers['set-cookie'][0].split(';')[0], origin: fleet.first.url, 'x-requested-with': 'review-fetcher' };
+				const answers = (status) => async (service) => assert.equal((await service.get('/token-management/clients', { headers })).status, status);
+				await holdsElsewhere('session', answers(200));
+				if (how === 'sign out')
+					assert.ok((await fleet.first.request('DELETE', '/session', { headers })).status < 300);
+				else
+					assert.equal(fleet.first.cli('key', 'revoke', key.split('_')[1]).code, 0);
+				await holdsElsewhere(`session, ${how}`, answers(401));
+			}
+		});
+
 		test('a_new_client_secret_is_used_everywhere', async () => {
 			const app = `rotating${pooled ? '-pooled' : ''}.apps.googleusercontent.com`;
 			const { id } = await warm('secret', { client_id: app, client_secret: 'one' });
