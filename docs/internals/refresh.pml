@@ -16,6 +16,7 @@
  *   A1  a request ends, processed or not, before its claimant's lease is over: it is sent in the
  *       first third, and given up two thirds of a lease later at the latest
  *   A2  between the last look at the clock and the bytes leaving, no third of a lease passes
+ *   A3  wall clocks are less than ten minutes apart, so that a lease is judged by nobody's wall clock
  *
  * Each NO_… takes one guard away; the test expects spin to find what the guard is there for.
  */
