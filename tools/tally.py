@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Counts what Meson's tests did: tally.py BUILD_DIR/meson-logs/testlog.json
+"""Counts what Meson's tests of one suite did: tally.py BUILD_DIR/meson-logs/testlog.json SUITE
 
-Prints "PASSED FAILED" on stdout, and on stderr the output of every program that failed. A TAP program
+Prints "PASSED FAILED SECONDS" on stdout, from the suite's first start to its last end, and on stderr the
+output of every program that failed. A TAP program
 counts with its cases, any other as one. A program that ran no case is a failure, and so is a run
 without programs: a test that tests nothing must not look like success. So is a program whose cases
 all passed but which ended badly, as one with a leak does.
@@ -36,10 +37,15 @@ def judge(run: dict) -> tuple[int, list[str]]:
     return passed, failures
 
 
-def runs(path: str) -> list[dict]:
+def suites(run: dict) -> list[str]:
+    """Of "project:unit+unit-postgres / its name": how Meson writes them down."""
+    return run["name"].split(" / ")[0].split(":")[-1].split("+")
+
+
+def runs(path: str, suite: str) -> list[dict]:
     try:
         with open(path, encoding="utf-8") as log:
-            return [json.loads(line) for line in log]
+            return [run for run in map(json.loads, log) if suite in suites(run)]
     except FileNotFoundError:
         return []
 
@@ -53,7 +59,8 @@ def show(run: dict) -> None:
 
 def main() -> None:
     passed, failed = 0, 0
-    for run in runs(sys.argv[1]):
+    done = runs(sys.argv[1], sys.argv[2])
+    for run in done:
         good, failures = judge(run)
         passed += good
         failed += len(failures)
@@ -64,7 +71,8 @@ def main() -> None:
     if passed == 0 and failed == 0:
         print("not ok: no test ran", file=sys.stderr)
         failed = 1
-    print(passed, failed)
+    seconds = max((r["starttime"] + r["duration"] for r in done), default=0) - min((r["starttime"] for r in done), default=0)
+    print(passed, failed, round(seconds))
 
 
 main()

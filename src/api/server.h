@@ -48,6 +48,7 @@ struct conn {
 	int fd;
 	bool is_surplus, is_loopback;
 	_Atomic int64_t phase; /* enum conn_phase and the tick at which it began: see conn_enter */
+	int64_t ended_in;      /* the sweep's: the phase in which it saw the end of the stream */
 	_Atomic int state;     /* who ends the request: see server_request.c */
 	enum conn_step step;
 	bool is_decided; /* the answer is there already; the body is thrown away */

@@ -60,14 +60,21 @@ static void say_too_slow(const struct conn *c)
 }
 
 /*
- * An end that came together with the last bytes of a request raises no event of its own (the
- * library listens for edges), so it is looked for during the first seconds of idleness.
+ * An end of the stream that came together with the last bytes of a request, or while the connection
+ * was suspended between two pieces of an upload, raises no event of its own (the library listens
+ * for edges), so it is looked for during a phase's first seconds. Seen by two sweeps in the same
+ * phase, it is no request whose last bytes are just being read.
  */
-static bool has_ended(const struct conn *c)
+static bool has_ended(struct conn *c, int64_t both)
 {
 	char byte;
 
-	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		return false;
+	if (c->ended_in == both)
+		return true;
+	c->ended_in = both;
+	return false;
 }
 
 static void sweep_one(struct conn *c, int64_t now_ms)
@@ -78,13 +85,16 @@ static void sweep_one(struct conn *c, int64_t now_ms)
 	switch ((enum conn_phase)(both % PHASES)) {
 	case PHASE_FRESH:
 	case PHASE_READING:
-		if (age_ms <= LIMIT_REQUEST_MS)
-			return;
+		if (age_ms <= LIMIT_REQUEST_MS) {
+			if (age_ms > LOOK_MS || !has_ended(c, both))
+				return;
+			break;
+		}
 		say_too_slow(c);
 		metric_add(&too_slow, 1);
 		break;
 	case PHASE_IDLE:
-		if (age_ms <= LIMIT_IDLE_MS && (age_ms > LOOK_MS || !has_ended(c)))
+		if (age_ms <= LIMIT_IDLE_MS && (age_ms > LOOK_MS || !has_ended(c, both)))
 			return;
 		if (age_ms > LIMIT_IDLE_MS)
 			metric_add(&too_idle, 1);

@@ -59,21 +59,30 @@ function sum(tables) {
 	return all;
 }
 
-// One job for each shop, handed to the processes in turn, as a balancer does.
-async function startJobs({ fleet }, shops) {
-	const jobs = await Promise.all(branches(shops).map(async (branch_id, i) => {
+// One job for each shop, handed to the processes in turn, as a balancer does. With `inTurn` each is taken up
+// before the next comes: who is asked first would take them all, for a process holds more jobs than there are.
+async function startJobs({ fleet }, shops, { inTurn = false } = {}) {
+	const jobs = [];
+	const start = async (branch_id, i) => {
 		const answer = await fleet.all[i % fleet.all.length].post('/api/v1/review-fetch', { branch_id }, { key: fleet.key });
 		assert.equal(answer.status, 202, answer.text);
-		return answer.json.job_id;
-	}));
+		jobs.push(answer.json.job_id);
+	};
+	const begun = () => assert.deepEqual(fleet.query("SELECT branch_id FROM jobs WHERE status = 'queued'"), []);
+	if (!inTurn)
+		await Promise.all(branches(shops).map(start));
+	else
+		for (const [i, branch] of branches(shops).entries()) {
+			await start(branch, i);
+			await eventually(begun, PATIENT);
+		}
 	assert.equal(new Set(jobs).size, shops);
-	return jobs;
 }
 
 test('jobs_are_divided_none_runs_twice_and_a_killed_process_is_replaced', async (t) => {
 	const size = { processes: 3, shops: 20, locations: 1, reviews: 120 };
 	const it = await begin(t, { ...size, latency_ms: 150, env: QUICKLY });
-	await startJobs(it, size.shops);
+	await startJobs(it, size.shops, { inTurn: true });
 	const [, , dying] = it.fleet.all;
 	await eventually(() => assert.ok(Object.keys(pagesOf(it.proxies[2])).length >= 4), PATIENT);
 	await dying.kill();

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "core/limits.h"
 #include "fake_import.h"
@@ -113,6 +114,7 @@ static void a_piece_that_fails_ends_it_with_the_problem(void **state)
 static void a_client_that_leaves_leaves_nothing_behind(void **state)
 {
 	const int fd = http_open(&site);
+	const int64_t begun_ms = clock_mono_ms();
 
 	(void)state;
 	send_head(fd, "Content-Length: 4000000\r\n\r\n");
@@ -120,6 +122,8 @@ static void a_client_that_leaves_leaves_nothing_behind(void **state)
 	close(fd);
 	while (fake_import.n_freed == 0)
 		sched_yield();
+	assert_true(
+		clock_mono_ms() - begun_ms < LIMIT_REQUEST_MS); /* not only when its time is up */
 	assert_int_equal(fake_import.n_begun, 1);
 	assert_int_equal(fake_import.n_ended, 0);
 }
