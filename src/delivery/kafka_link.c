@@ -251,7 +251,7 @@ void kafka_link_put(struct kafka_link *k, const char *topic, const char *key, co
 	for (;;) {
 		k->n_open++; /* before: an answer may come at once */
 		error = k->lib->rd_kafka_producev(k->rk, RD_KAFKA_V_TOPIC(topic),
-			RD_KAFKA_V_KEY(key, strlen(key)),
+			RD_KAFKA_V_KEY((void *)(uintptr_t)key, strlen(key)),
 			RD_KAFKA_V_VALUE((void *)(uintptr_t)value, len),
 			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(m),
 			RD_KAFKA_V_END);

@@ -210,7 +210,6 @@ static void the_key_is_the_one_that_kid_names(void **state)
 	static const char named[] =
 		"{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"a\",\"e\":\"AQAB\",\"n\":\"" RSA_N
 		"\"},{\"kty\":\"RSA\",\"kid\":\"b\",\"e\":\"AAEC\",\"n\":\"" RSA_N "\"}]}";
-	AUTO(buf_drop) struct buf token = BUF_INIT(16 * 1024);
 
 	(void)state;
 	/* No kid, and more than one key that could be meant. */
