@@ -10,6 +10,7 @@ const PATIENT = { timeout: 120000, every: 100 };
 // 2 accounts × 3 locations × 120 reviews, exactly.
 const WORLD = ['--users', '1', '--accounts', '2', '--locations', '3', '--reviews', '120', '--reviews-exact'];
 const ALL = 2 * 3 * 120;
+const WALKS_A_JOB = 4; // at once
 
 async function begin(t, { args = WORLD, env } = {}) {
 	const google = await startSimulator({ t, args });
@@ -77,10 +78,33 @@ test('killed_at_random_pages_a_job_goes_on_and_every_review_comes_once', async (
 	const job = await ended(it, id);
 	assert.equal(job.status, 'completed', JSON.stringify(job));
 	assertEachOnce(await stored(it), ALL);
-	// A kill costs at most the pages that were under way.
+	// A kill costs at most the pages that were under way: one a walk.
 	const counts = await it.google.counts();
 	const needed = 6 * Math.ceil(120 / 50);
-	assert.ok(counts.reviews <= needed + kills * 8, `${counts.reviews} review pages for ${needed}`);
+	assert.ok(counts.reviews <= needed + kills * WALKS_A_JOB, `${counts.reviews} review pages for ${needed}`);
+});
+
+// Not between pages but at any instant: in the middle of a transaction, of a checkpoint, of an answer.
+test('killed_at_any_instant_a_job_loses_nothing_and_repeats_a_page_a_walk', async (t) => {
+	const it = await begin(t, { args: ['--users', '1', '--accounts', '1', '--locations', '6', '--reviews', '400', '--reviews-exact'] });
+	const id = await startJob(it);
+	const delays = [];
+	let job;
+	while (delays.length < 12 && (job = await status(it, id)).status !== 'completed') {
+		delays.push(Math.floor(Math.random() * 250));
+		await new Promise((resolve) => setTimeout(resolve, delays.at(-1)));
+		await it.service.kill();
+		await it.service.restart();
+	}
+	t.diagnostic(`killed after ${delays.join(', ')} ms; then ${job.pages} pages were stored`);
+	job = await ended(it, id);
+	assert.equal(job.status, 'completed', JSON.stringify(job));
+	assert.equal(job.reviews.new, 6 * 400);
+	assert.equal(job.pages, 1 + 1 + 6 * 8);
+	assertEachOnce(await stored(it), 6 * 400);
+	assert.deepEqual(tally(await events(it)), { 'review.new': 6 * 400 });
+	const { reviews } = await it.google.counts();
+	assert.ok(reviews <= 6 * 8 + delays.length * WALKS_A_JOB, `${reviews} review pages after ${delays.length} kills`);
 });
 
 // Every review event that was ever written, in order.
