@@ -66,8 +66,7 @@ static int hold(struct courier *c, struct fault *f)
 	return 1;
 }
 
-/* Ms to wait, or -1. */
-static int64_t step(struct courier *c, struct fault *f)
+int64_t courier_step(struct courier *c, struct fault *f)
 {
 	int held;
 
@@ -143,7 +142,7 @@ static void *run(void *arg)
 	struct fault f = {0};
 
 	while (!courier_is_ending(c)) {
-		const int64_t wait = step(c, &f);
+		const int64_t wait = courier_step(c, &f);
 
 		note_outcome(c, wait < 0, &f);
 		if (wait != 0)

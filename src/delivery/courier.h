@@ -45,6 +45,8 @@ struct courier {
 void courier_init(struct courier *c, struct store *s, const char *name,
 	const struct courier_ops *ops, void *arg);
 void courier_start(struct courier *c);
+/* One round of the thread: ms to wait before the next, or -1. Only there, and in tests. */
+MUST_CHECK int64_t courier_step(struct courier *c, struct fault *f);
 void courier_wake(struct courier *c); /* there is something to do. Any thread */
 void courier_end(struct courier *c);  /* asks it to end. Any thread */
 bool courier_is_ending(struct courier *c);
