@@ -26,6 +26,7 @@ static const char *const api_keys[GOOGLE_APIS] = {
 	[GOOGLE_ACCOUNTS] = "accounts",
 	[GOOGLE_LOCATIONS] = "locations",
 	[GOOGLE_REVIEWS] = "reviews",
+	[GOOGLE_NOTIFICATIONS] = "notifications",
 };
 
 const char *gate_api_key(enum google_api api)

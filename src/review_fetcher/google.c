@@ -21,6 +21,8 @@ const char *google_api_name(enum google_api api)
 		return "My Business Business Information API";
 	case GOOGLE_REVIEWS:
 		return "Google My Business API (v4)";
+	case GOOGLE_NOTIFICATIONS:
+		return "My Business Notifications API";
 	case GOOGLE_APIS:
 		break;
 	}

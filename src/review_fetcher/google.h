@@ -12,7 +12,13 @@
 #include "base/json.h"
 
 /* Each is an API of its own at Google, with its own quota: 300 a minute per Cloud project. */
-enum google_api { GOOGLE_ACCOUNTS, GOOGLE_LOCATIONS, GOOGLE_REVIEWS, GOOGLE_APIS };
+enum google_api {
+	GOOGLE_ACCOUNTS,
+	GOOGLE_LOCATIONS,
+	GOOGLE_REVIEWS,
+	GOOGLE_NOTIFICATIONS, /* the one that lists nothing */
+	GOOGLE_APIS
+};
 const char *google_api_name(enum google_api api); /* for people: what the Cloud console calls it */
 
 /* Page sizes are the maxima: a page is what costs. */

@@ -120,6 +120,12 @@ static void read_body(const json_t *root, struct clues *c, struct google_error *
 		c->names_page_token = true;
 }
 
+/* No single location is asked for there. */
+static bool is_of_account(enum google_api kind)
+{
+	return kind == GOOGLE_ACCOUNTS || kind == GOOGLE_NOTIFICATIONS;
+}
+
 static enum google_class classify_403(enum google_api kind, const struct clues *c)
 {
 	static const char *const project[] = {"SERVICE_DISABLED", "accessNotConfigured",
@@ -138,7 +144,7 @@ static enum google_class classify_403(enum google_api kind, const struct clues *
 		return GOOGLE_THROTTLED;
 	if (c->message && strcasestr(c->message, "has not been used in project"))
 		return GOOGLE_PROJECT_REFUSED;
-	return kind == GOOGLE_ACCOUNTS ? GOOGLE_TENANT_REFUSED : GOOGLE_RESOURCE_REFUSED;
+	return is_of_account(kind) ? GOOGLE_TENANT_REFUSED : GOOGLE_RESOURCE_REFUSED;
 }
 
 static enum google_class classify_400(const struct clues *c)
@@ -164,7 +170,7 @@ static enum google_class classify(enum google_api kind, const struct clues *c)
 		return classify_403(kind, c);
 	case 404:
 	case 410:
-		return kind == GOOGLE_ACCOUNTS ? GOOGLE_BUG : GOOGLE_RESOURCE_REFUSED;
+		return is_of_account(kind) ? GOOGLE_BUG : GOOGLE_RESOURCE_REFUSED;
 	case 408:
 	case 409:
 	case 499:

@@ -208,8 +208,9 @@ static bool read_batch_item(struct google_page *p, const json_t *item, struct go
 	return ret->location_id != NULL;
 }
 
-/* The listings, and the batch, whose items are wrapped reviews. */
-enum shape { SHAPE_BATCH = GOOGLE_APIS, SHAPES };
+/* The listings, which come first in enum google_api, and the batch, whose items are wrapped
+ * reviews. */
+enum shape { SHAPE_BATCH = GOOGLE_REVIEWS + 1, SHAPES };
 
 static bool read_item(int shape, struct google_page *p, const json_t *item)
 {

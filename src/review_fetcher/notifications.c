@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The notification setting of an account (Notifications API v1): one topic an account, and the
- * kinds that are told. A person asks for it, rarely: no job, no queue.
+ * kinds that are told. A person asks for it, rarely: no job, no queue, but the same budget as all
+ * else; where it is used up, the answer is when to come again.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "review_fetcher/engine.h"
@@ -22,6 +24,7 @@ struct notifying {
 	struct review_fetcher *rf;
 	enum notification_wish wish;
 	char *account_id, *topic, *branch_id;
+	char *project;
 	notification_done_fn *done;
 	void *arg;
 	struct net_reply reply;
@@ -35,12 +38,70 @@ static void finish(struct notifying *x, const struct notification_result *r)
 	mem_free(x->account_id);
 	mem_free(x->topic);
 	mem_free(x->branch_id);
+	mem_free(x->project);
 	mem_free(x);
 }
 
 static void fail(struct notifying *x, const struct fault *f)
 {
 	finish(x, &(struct notification_result){.fault = f});
+}
+
+/* ---- the budget ---- */
+
+/* Tells the rows, and takes what is asked for. */
+static int settle(struct notifying *x, struct budget_ask *a, struct fault *f)
+{
+	a->project = x->project;
+	a->api = gate_api_key(GOOGLE_NOTIFICATIONS);
+	a->paces = budget_paces(x->rf->parts.settings->google_requests_per_minute);
+	return store_transact(x->rf->parts.store, budget_settle, a, f);
+}
+
+/* 0: it may be sent now. */
+static int take_start(struct notifying *x, struct fault *f)
+{
+	const struct budget_paces paces =
+		budget_paces(x->rf->parts.settings->google_requests_per_minute);
+	struct budget_ask a = {.n_reserve = paces.has_reserve, .n_work = !paces.has_reserve};
+	int64_t at_us;
+
+	if (settle(x, &a, f) < 0)
+		return -1;
+	at_us = paces.has_reserve ? a.reserve_first_us : a.work_first_us;
+	if (a.paused)
+		at_us = a.paused_until_us;
+	if (at_us <= a.now_us)
+		return 0;
+	(void)fault_raise(
+		f, FAULT_THROTTLED, "Google's quota is used up at the moment: ask again later");
+	f->retry_after_ms = (uint32_t)((at_us - a.now_us) / 1000 + 1);
+	return -1;
+}
+
+/* What Google said, for all processes; e NULL: it answered. */
+static void tell(struct notifying *x, const struct google_error *e, int64_t hint_ms)
+{
+	struct budget_ask a = {.answered = e == NULL};
+	struct fault f = {0};
+
+	if (e != NULL && e->class == GOOGLE_PROJECT_REFUSED)
+		a.diagnosis = e->text;
+	else if (e != NULL && e->class == GOOGLE_THROTTLED)
+		a.pause_us = hint_ms * 1000;
+	else if (e != NULL)
+		return;
+	if (settle(x, &a, &f) < 0)
+		log_event(LOG_WARN, "google.budget_failed", F_STR("api", a.api), F_FAULT(&f));
+}
+
+static int64_t pause_of(const struct google_error *e, const struct net_reply *reply)
+{
+	const int64_t ms = reply->retry_after_ms >= 0 ? reply->retry_after_ms : e->retry_after_ms;
+
+	if (ms < 0)
+		return THROTTLE_FLOOR_MS;
+	return ms < 1000 ? 1000 : ms > THROTTLE_HINT_MAX_MS ? THROTTLE_HINT_MAX_MS : ms;
 }
 
 /* ---- the answer ---- */
@@ -112,17 +173,19 @@ static void read_answer(struct task *task)
 	struct fault f = {0};
 
 	if (x->reply.result == NET_ANSWERED && x->reply.status == 200) {
+		tell(x, NULL, 0);
 		tell_setting(x);
 		return;
 	}
 	if (x->reply.result != NET_ANSWERED) {
 		fault_raise(&f, FAULT_UPSTREAM, "Google could not be asked: %s", x->reply.error);
 	} else {
-		google_error_read(GOOGLE_ACCOUNTS, x->reply.status, buf_text(&x->reply.body),
+		google_error_read(GOOGLE_NOTIFICATIONS, x->reply.status, buf_text(&x->reply.body),
 			x->reply.body.len, false, &e);
 		fault_raise(&f, kind_of(e.class), "%s", e.text);
-		if (x->reply.retry_after_ms > 0)
-			f.retry_after_ms = (uint32_t)x->reply.retry_after_ms;
+		if (e.class == GOOGLE_THROTTLED)
+			f.retry_after_ms = (uint32_t)pause_of(&e, &x->reply);
+		tell(x, &e, f.retry_after_ms);
 	}
 	fail(x, &f);
 }
@@ -255,6 +318,18 @@ static int find_branch(
 	return *ret != NULL ? 0 : -1;
 }
 
+static int find_project(struct notifying *x, struct fault *f)
+{
+	struct client client = {0};
+
+	if (clients_get_by_branch(x->rf->parts.token_management, x->branch_id, &client, f) < 0)
+		return -1;
+	x->project = mem_text(client.client_oauth_id ? client.client_oauth_id : "");
+	x->project[project_length(x->project)] = '\0';
+	client_done(&client);
+	return 0;
+}
+
 static int note(const struct notifying *x, const struct actor *who, struct fault *f)
 {
 	AUTO(buf_drop) struct buf detail = BUF_INIT(4096);
@@ -285,7 +360,8 @@ void notifications_ask(struct review_fetcher *rf, const struct notification_ask 
 		.topic = mem_text(ask->topic != NULL ? ask->topic : ""),
 		.done = done,
 		.arg = arg};
-	if (find_branch(rf, ask, &x->branch_id, &f) < 0 || note(x, ask->who, &f) < 0)
+	if (find_branch(rf, ask, &x->branch_id, &f) < 0 || find_project(x, &f) < 0 ||
+		take_start(x, &f) < 0 || note(x, ask->who, &f) < 0)
 		fail(x, &f);
 	else
 		tokens_obtain(rf->parts.token_management, x->branch_id, GOOGLE_TIMEOUT_MS, false,

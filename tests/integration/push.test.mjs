@@ -171,8 +171,36 @@ test('an_accounts_notifications_are_set_shown_and_removed', async () => {
 	const bound = await service.key('reviews:fetch', { branches: ['elsewhere'] });
 	assert.equal((await ask('PUT', { topic: 'projects/p/topics/t' }, bound)).status, 404);
 	assert.equal((await ask('PUT', { topic: 'projects/p/topics/t' }, await service.key('reviews:read'))).status, 403);
+	// A project that may not is named, with the API and what to do, until Google answers.
+	const known = async () => (await service.get('/api/v1/projects', { key })).json.projects.find((one) => one.api === 'notifications');
+	assert.equal((await known()).status, 'ok');
+	await google.fault({ target: 'notification_patch', status: 403, reason: 'SERVICE_DISABLED', count: 1 });
+	const refused = await ask('PUT', { topic: 'projects/p/topics/t' });
+	assert.equal(refused.status, 502, refused.text);
+	assert.match(refused.json.detail, /not approved for the My Business Notifications API: enable it, or ask Google/);
+	assert.equal((await known()).status, 'not_approved');
+	assert.equal((await ask('GET')).status, 200);
+	assert.equal((await known()).status, 'ok');
+	// Its budget is everybody's: a 429 holds all back for as long as Google says.
 	await google.fault({ target: 'notification_patch', status: 429, retry_after: 7, count: 1 });
-	assert.equal((await ask('PUT', { topic: 'projects/p/topics/t' })).status, 429);
+	const throttled = await ask('PUT', { topic: 'projects/p/topics/t' });
+	assert.equal(throttled.status, 429);
+	assert.equal(throttled.headers['retry-after'], '7');
+	await google.control('POST', '/counts/reset');
+	const held = await ask('GET');
+	assert.equal(held.status, 429, held.text);
+	assert.ok(Number(held.headers['retry-after']) >= 1);
+	assert.equal(await asked('notification_get'), 0);
+});
+
+test('a_key_that_google_signs_with_from_now_on_is_believed', async (t) => {
+	const own = await startSimulator({ t, args: ['--users', '1', '--accounts', '1', '--locations', '1', '--reviews', '2'] });
+	const there = await startService({ t, simulator: own, env: FAST });
+	const sign = async () => (await own.control('POST', '/sign', { claims: identity() })).token;
+	const before_ = await sign();
+	assert.equal((await push(message({}), { to: there, token: before_ })).status, 204);
+	await own.control('POST', '/keys', { rotate: true });
+	await eventually(async () => assert.equal((await push(message({}), { to: there, token: await sign() })).status, 204), PATIENT);
 });
 
 // Each page of theirs takes two seconds, and each has some to go.

@@ -82,6 +82,20 @@ test('a_project_without_approval_is_told_in_the_job_and_in_the_list_of_projects'
 		assert.match(well.stdout, new RegExp(`^ok +${what} `, 'm'));
 });
 
+test('an_api_that_is_disabled_and_a_429_to_every_call_are_diagnosed_alike', async (t) => {
+	const it = await begin(t, { args: ['--users', '1', '--locations', '2', '--reviews', '3'] });
+	await it.service.connect({ key: it.key, branch_id: 'harbour' });
+	for (const spoilt of [{ status: 403, reason: 'SERVICE_DISABLED' }, { status: 429, retry_after: 1 }]) {
+		await it.google.clearFaults();
+		await it.google.fault({ target: 'accounts', ...spoilt });
+		const job = await ended(it, await startJob(it, 'harbour'));
+		assert.equal(job.status, 'failed', JSON.stringify(job));
+		assert.match(job.error, /not approved for the .*ask Google for access/);
+		await eventually(async () => assert.equal((await projects(it)).find((project) => project.api === 'accounts').status, 'not_approved'));
+		assert.match(it.service.cli('doctor').stdout, /WRONG +project .*not approved for the .*ask Google for access/);
+	}
+});
+
 test('the_doctor_says_what_is_wrong_and_how_to_mend_it', async (t) => {
 	const google = await startSimulator({ t });
 	const service = await startService({ t, simulator: google });
