@@ -622,6 +622,15 @@ test('what_google_refuses_is_refused_as_described', async () => {
 	}
 });
 
+test('what_was_counted_meanwhile_is_in_the_overview_under_its_names', async () => {
+	const all = Object.keys(document.components.schemas.Figures.properties).filter((name) => name !== 'google_throttles'); // of which no job saw one
+	await eventually(async () => {
+		const { json } = await hit('GET /api/v1/overview', { status: 200 });
+		assert.deepEqual(all.filter((name) => !json.hours[name]), []);
+		assert.ok(json.hours.refreshes.every(([at, n]) => at % 3600 === 0 && n > 0));
+	}, PATIENT);
+});
+
 // The last, for it ends Google and starts the service anew.
 test('what_is_not_set_up_is_refused_as_described', async () => {
 	const { json: { clients: [{ client_id: id }] } } = await hit('GET /token-management/clients', { query: { q: 'museum' } });
@@ -643,7 +652,7 @@ test('what_is_not_set_up_is_refused_as_described', async () => {
 // A provider of one's own (providers.test.mjs), what only other machines are asked for, and more than can be checked in a
 // second (test_google_keys).
 const SILENT = /^GET \/token-management\/auth\/callback\/\{provider\}|^GET \/((api\/v1\/)?metrics)? 401|^POST .*\/google 429/;
-const ELSEWHERE = new Set(['StreamSnapshot.truncated', 'DemoNested.truncated', 'Problem.wrong_account', 'Connected.wrong_account']);
+const ELSEWHERE = new Set(['StreamSnapshot.truncated', 'Figures.google_throttles', 'DemoNested.truncated', 'Problem.wrong_account', 'Connected.wrong_account']);
 
 test('nothing_is_described_that_was_never_answered', () => {
 	const silent = [];
