@@ -48,26 +48,29 @@ const env = () => ({ GOOGLE_REQUESTS_PER_MINUTE: 600000, REVIEW_FULL_SYNC_INTERV
 const DUMP = `import json, sqlite3, sys
 c = sqlite3.connect(sys.argv[1]); c.row_factory = sqlite3.Row
 own = [r[0] for r in c.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'")]
-print(json.dumps({t: [{k: '\\\\x' + r[k].hex() if isinstance(r[k], bytes) else r[k] for k in r.keys()} for r in c.execute('SELECT * FROM "%s"' % t)] for t in own}))`;
+print(json.dumps({t: [{k: '\\\\x' + r[k].hex() if isinstance(r[k], bytes) else r[k] for k in r.keys() if k in [i[1] for i in c.execute('PRAGMA table_info("%s")' % t)]} for r in c.execute('SELECT * FROM "%s"' % t)] for t in own}))`;
 
+// Without columns that the database makes by itself of others.
 function rowsOf(service) {
 	if (service.isOnPostgres) {
 		const tables = query(service.databaseUrl, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'").map(([name]) => name);
-		return Object.fromEntries(tables.map((name) => [name, query(service.databaseUrl, `SELECT row_to_json(t) FROM "${name}" t`).map(([line]) => JSON.parse(line))]));
+		const made = query(service.databaseUrl, "SELECT table_name, column_name FROM information_schema.columns WHERE is_generated = 'ALWAYS'");
+		const without = (name, row) => Object.fromEntries(Object.entries(row).filter(([column]) => !made.some(([t, c]) => t === name && c === column)));
+		return Object.fromEntries(tables.map((name) => [name, query(service.databaseUrl, `SELECT row_to_json(t) FROM "${name}" t`).map(([line]) => without(name, JSON.parse(line)))]));
 	}
 	const { stdout, stderr, status } = spawnSync('python3', ['-c', DUMP, service.db], { encoding: 'utf8', maxBuffer: 1 << 28 });
 	assert.equal(status, 0, stderr);
 	return JSON.parse(stdout);
 }
 
-// As it must be elsewhere: seals are other bytes, PostgreSQL keeps words and ids of its own, and an event that
+// As it must be elsewhere: seals are other bytes, ids of events are PostgreSQL's own, and an event that
 // has no place yet comes behind all others.
 function holdings(service) {
 	const all = Object.fromEntries(Object.entries(rowsOf(service)).filter(([name]) => !STAYS.includes(name)));
 	let last = Math.max(all.events_state[0].purged_to, ...all.events.map((row) => row.position ?? 0));
 	for (const row of all.events.filter(({ position }) => position === null).sort((a, b) => a.id - b.id))
 		row.position = ++last;
-	const clean = (row) => Object.entries(row).filter(([column]) => column !== 'words')
+	const clean = (row) => Object.entries(row)
 		.map(([column, value]) => [column, SEALED.includes(column) && value !== null ? 'sealed' : value]).sort();
 	for (const row of all.events)
 		delete row.id;
