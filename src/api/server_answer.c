@@ -129,9 +129,14 @@ int server_send(struct conn *c)
 	}
 	if (is_plain(c, a))
 		return send_plain(c);
-	struct MHD_Response *r = a->stream ? server_stream_open(c) : body_response(a);
+	const bool is_streamed = a->stream != NULL;
+	struct MHD_Response *r = is_streamed ? server_stream_open(c) : body_response(a);
 	if (r == NULL)
 		return MHD_NO;
+	/* The library would end a body that HEAD does not have with the last chunk, which the
+	 * caller takes for the next answer. This way it closes the connection instead. */
+	if (is_streamed && strcmp(c->req.method, "HEAD") == 0)
+		(void)MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
 	if (c->is_surplus || atomic_load_explicit(&c->api->is_draining, memory_order_relaxed))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	if (add_headers(r, a)) {

@@ -60,6 +60,30 @@ test('an_export_takes_filters_and_refuses_pages', async () => {
 		assert.equal((await get(query, 'text/csv')).status, 422, query);
 });
 
+test('accept_decides_between_a_list_and_an_export_and_head_has_no_body', async () => {
+	for (const [accept, type] of [[undefined, 'application/json'], ['*/*', 'application/json'], ['application/json', 'application/json'],
+		['text/csv', 'text/csv'], ['text/csv;q=0.5, application/json', 'application/json'], ['application/json;q=0.2, text/csv;q=0.9', 'text/csv'],
+		['application/x-ndjson, text/csv;q=0.1', 'application/x-ndjson'], ['application/jsonl', 'application/x-ndjson'],
+		['text/csv;q=0', 'application/json'], ['TEXT/CSV; header=present', 'text/csv']]) {
+		const answer = await get('?q=the', accept);
+		assert.equal(answer.status, 200, `${accept}: ${answer.text.slice(0, 200)}`);
+		assert.ok(answer.headers['content-type'].startsWith(type), `${accept}: ${answer.headers['content-type']}`);
+		const head = await service.request('HEAD', '/api/v1/reviews?q=the', { key, headers: accept ? { Accept: accept } : {} });
+		assert.deepEqual([head.status, head.text, head.headers['content-type']], [200, '', answer.headers['content-type']], String(accept));
+	}
+});
+
+test('a_reader_that_goes_away_leaves_nothing_open', async () => {
+	const open = async () => Number(/^review_fetcher_http_streams_open (\d+)$/m.exec((await service.get('/metrics', { key })).text)[1]);
+	for (let i = 0; i < 5; i++) {
+		const request = http.get(`${service.url}/api/v1/reviews`, { agent: false, headers: { Accept: 'text/csv', Authorization: `Bearer ${key}` } });
+		const answer = await new Promise((resolve, reject) => request.on('response', resolve).on('error', reject));
+		await new Promise((resolve) => answer.once('data', resolve));
+		request.destroy();
+	}
+	await eventually(async () => assert.equal(await open(), 0));
+});
+
 test('a_bound_key_exports_its_branches_only', async () => {
 	const other = await service.key('reviews:read', { branches: ['elsewhere'] }).catch(() => null);
 	if (!other)
