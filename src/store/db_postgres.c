@@ -21,10 +21,10 @@
 /*
  * jit: the price that is put on a scan makes the smallest statement look worth compiling.
  */
-#define LIMITS                                                   \
-	"SET LOCAL statement_timeout = 60000;"                   \
-	"SET LOCAL lock_timeout = 20000;"                        \
-	"SET LOCAL idle_in_transaction_session_timeout = 15000;" \
+#define LIMITS                                                  \
+	"SET LOCAL statement_timeout = 60000;"                  \
+	"SET LOCAL lock_timeout = 20000;"                       \
+	"SET LOCAL idle_in_transaction_session_timeout = 5000;" \
 	"SET LOCAL jit = off;" POSTGRES_BY_INDEX
 #define SERIALIZABLE "BEGIN ISOLATION LEVEL SERIALIZABLE"
 #define SNAPSHOT "BEGIN ISOLATION LEVEL REPEATABLE READ"
@@ -466,7 +466,7 @@ static int order_changes(struct db *base, int64_t keep, struct fault *f)
 {
 	static const char begin_moving[] = "BEGIN ISOLATION LEVEL READ COMMITTED;"
 					   "SET LOCAL statement_timeout = 10000;"
-					   "SET LOCAL idle_in_transaction_session_timeout = 10000;"
+					   "SET LOCAL idle_in_transaction_session_timeout = 3000;"
 					   "SELECT id FROM changes_turn FOR UPDATE";
 	static const char move[] =
 		"WITH moved AS (DELETE FROM changes_pending RETURNING id, kind, ref, at_ms) "

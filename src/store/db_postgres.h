@@ -120,10 +120,12 @@ struct postgres_db {
 /* ---- db_postgres_link.c: sockets and patience ---- */
 
 /* Longest a statement may take at the server, wait for a lock, and a transaction do nothing. The
- * last is the shortest, so that who waits for a stuck transaction sees it end first. */
+ * last is the shortest, so that who waits for a stuck transaction (of a process that was stopped,
+ * or whose machine is gone) sees it end first: what bodies do between two statements takes them
+ * milliseconds, and who is ended wrongly runs again. */
 #define POSTGRES_STATEMENT_MS 60000
 #define POSTGRES_LOCK_MS 20000
-#define POSTGRES_IDLE_MS 15000
+#define POSTGRES_IDLE_MS 5000
 #define POSTGRES_SCRIPT_MS (6 * 3600 * 1000)
 #define POSTGRES_GRACE_MS 5000 /* the server ends a statement itself; the network may be slow */
 /* What needs no time at the server: longer means that it is away, or that a pooler waits for it. */

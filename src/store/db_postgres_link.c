@@ -35,7 +35,7 @@ static const struct {
 
 /* Where the session is ours alone, these hold in transactions too. */
 static const char session_limits[] = "-c statement_timeout=60s -c lock_timeout=20s "
-				     "-c idle_in_transaction_session_timeout=15s -c jit=off";
+				     "-c idle_in_transaction_session_timeout=5s -c jit=off";
 
 struct conninfo {
 	const char *keys[OPTIONS_MAX], *values[OPTIONS_MAX];

@@ -109,12 +109,49 @@ static void a_connection_ended_while_idle_is_replaced_without_a_word(void **stat
 		assert_int_equal(read_number(c->store, "SELECT count(*) FROM items"), 0);
 }
 
+static int see_limits(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	const char *isolation = arg;
+
+	(void)n_cols, (void)f;
+	assert_string_equal(db_get_text(&cols[0]), isolation);
+	assert_string_equal(db_get_text(&cols[1]), "5s");
+	assert_string_equal(db_get_text(&cols[2]), "20s");
+	assert_string_equal(db_get_text(&cols[3]), "1min");
+	assert_string_equal(db_get_text(&cols[4]), "off off");
+	return 0;
+}
+
+static int look_at_limits(struct db *db, void *arg, struct fault *f)
+{
+	return db_read(db,
+		"SELECT current_setting('transaction_isolation'),"
+		" current_setting('idle_in_transaction_session_timeout'),"
+		" current_setting('lock_timeout'), current_setting('statement_timeout'),"
+		" current_setting('jit') || ' ' || current_setting('enable_seqscan')",
+		see_limits, arg, f);
+}
+
+static void every_transaction_has_its_limits(void **state)
+{
+	struct contract *c = *state;
+	char serializable[] = "serializable", snapshot[] = "repeatable read";
+	struct fault f = {0};
+
+	skip_without_server(c);
+	for (int i = 0; i < 4; i++) { /* BEGIN alone at first, then with the statement */
+		assert_done(store_transact(c->store, look_at_limits, serializable, &f), &f);
+		assert_done(store_transact_snapshot(c->store, look_at_limits, snapshot, &f), &f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CONTRACT_TEST(a_transaction_whose_connection_is_ended_runs_again_on_another),
 		CONTRACT_TEST(a_transaction_that_was_idle_for_too_long_runs_again),
 		CONTRACT_TEST(a_transaction_that_loses_every_connection_gives_up),
+		CONTRACT_TEST(every_transaction_has_its_limits),
 		CONTRACT_TEST(a_connection_ended_while_idle_is_replaced_without_a_word),
 	};
 
