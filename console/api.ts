@@ -59,7 +59,7 @@ export interface Client {
 }
 export type Series = Record<string, [number, number][]>;
 export interface Overview { at: string; connections: Record<State | 'total', number>; needs_hand: Client[]; hours: Series | null; minutes: Series | null; requests_per_minute: number }
-export interface Project { project: string; api: string; api_name: string; status: 'ok' | 'paused' | 'not_approved'; requests_per_minute: number; paused_until: string | null; diagnosis: string | null }
+export interface Project { project: string; api: string; api_name: string; status: 'ok' | 'paused' | 'not_approved'; requests_per_minute: number; spent_this_minute: number; spent_last_minute: number; paused_until: string | null; diagnosis: string | null }
 export interface JobError { listing: string; account_id: string | null; location_id: string | null; location_title: string | null; error: string }
 export interface Job {
 	id: string; status: 'queued' | 'running' | 'waiting' | 'completed' | 'partial' | 'failed' | 'cancelled'; message: string; waiting_until: string | null;

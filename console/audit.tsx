@@ -35,9 +35,9 @@ export function AuditView() {
 						<tr key={e.id}>
 							<td class="main nowrap"><time dateTime={e.at}>{instant(e.at)}</time></td>
 							<td data-label="Who"><button type="button" class="link" onClick={() => setQuery(place, { actor: e.actor })}>{actorWords(e.actor)}</button></td>
-							<td data-label="What">{actionWords(e.action)}<small class="reason">{details(e.detail)}</small></td>
-							<td data-label="Branch">{e.branch_id ? <button type="button" class="link" onClick={() => setQuery(place, { branch_id: e.branch_id! })}>{e.branch_id}</button> : <span class="soft">–</span>}</td>
-							<td data-label="From" class="soft">{e.remote ?? '–'}</td>
+							<td data-label="What"><span class="cap">{actionWords(e.action)}</span><small class="reason">{details(e.detail)}</small></td>
+							<td data-label="Branch" class={e.branch_id ? '' : 'none'}>{e.branch_id ? <button type="button" class="link" onClick={() => setQuery(place, { branch_id: e.branch_id! })}>{e.branch_id}</button> : <span class="soft">–</span>}</td>
+							<td data-label="From" class={e.remote ? 'soft' : 'soft none'}>{e.remote ?? '–'}</td>
 						</tr>))}</tbody>
 				</table></div>)}
 			<Pager pages={pages} next={list.data?.next_cursor ?? null} />

@@ -11,7 +11,7 @@ const SORTS: [string, string][] = [['', 'Oldest first'], ['id.desc', 'Newest fir
 
 export function Life({ client }: { client: Client }) {
 	const now = useNow();
-	if (!client.expires_at || client.status === 'revoked')
+	if (!client.expires_at || client.status === 'revoked' || client.status === 'needs_reconnect' || client.status === 'pending')
 		return <span class="soft">–</span>;
 	const left = (Date.parse(client.expires_at) - now) / 1000;
 	return <span class={`life ${left <= 0 ? 'bad' : left < 300 ? 'warn' : ''}`} title={new Date(client.expires_at).toLocaleString()}>{left > 0 ? duration(left) : 'expired'}</span>;
@@ -55,8 +55,8 @@ const Row = ({ client }: { client: Client }) => (
 	<tr>
 		<td class="main"><a href={`/console/connections/${client.client_id}`}>{client.workspace_name}</a><small>{client.branch_identifier}</small></td>
 		<td data-label="State"><Pill state={client.status} />{client.status_reason && <small class="reason">{client.status_reason}</small>}</td>
-		<td data-label="Life left" class="num"><Life client={client} /></td>
-		<td data-label="Scopes">{client.granted_scopes ? client.missing_scopes?.length ? <span class="warntext">{client.missing_scopes.length} missing</span> : <span class="soft">all granted</span> : <span class="soft">–</span>}</td>
+		<td data-label="Life left" class={`num${client.expires_at ? '' : ' none'}`}><Life client={client} /></td>
+		<td data-label="Scopes" class={client.granted_scopes ? '' : 'none'}>{client.granted_scopes ? client.missing_scopes?.length ? <span class="warntext">{client.missing_scopes.length} missing of {client.missing_scopes.length + client.granted_scopes.length}</span> : <span class="soft">all granted</span> : <span class="soft">–</span>}</td>
 		<td data-label="Last refresh" class="soft"><Ago time={client.last_refreshed_at} /></td>
 		<td data-label="Account" class="soft clip">{client.email}</td>
 	</tr>

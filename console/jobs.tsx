@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { call, get, type Job, query } from './api';
-import { useLive, useNow } from './live';
+import { useLive, useNow, useProgress } from './live';
 import { go, usePlace } from './router';
 import { Act, Ago, Dialog, Empty, Failed, Field, notice, Pager, said, Section, useLoad, useMay, usePages, Waiting } from './ui';
 import { count, duration, instant } from './words';
@@ -12,21 +12,33 @@ const lives = (job: Job) => job.status === 'queued' || job.status === 'running' 
 
 // How long it may still take, by how fast it was so far.
 function timeLeft(job: Job, now: number): string {
-	if (!lives(job) || !job.started_at || !job.percent)
+	if (job.status !== 'running' || !job.started_at || !job.percent)
 		return '';
 	const spent = (now - Date.parse(job.started_at)) / 1000;
-	return `about ${duration(spent * (100 - job.percent) / job.percent)} left`;
+	return `about ${duration(Math.max(1, spent * (100 - job.percent) / job.percent))} left`;
+}
+
+function progressWords(job: Job, now: number): string[] {
+	if (!lives(job))
+		return [];
+	const until = job.waiting_until ? Date.parse(job.waiting_until) : 0;
+	return [
+		job.cancel_requested ? 'Ends after its current page …' : '',
+		job.status === 'queued' ? 'Waits for its turn …'
+			: job.status === 'waiting' && until ? `Waiting for quota until ${new Date(until).toLocaleTimeString('en-GB')}${until > now ? `, ${duration((until - now) / 1000)} from now` : ''}`
+				: job.percent == null ? 'Finding accounts and locations …' : '',
+		timeLeft(job, now),
+	].filter(Boolean);
 }
 
 function Progress({ job }: { job: Job }) {
 	const now = useNow();
-	const words = job.status === 'waiting' && job.waiting_until ? `Waiting for quota until ${new Date(job.waiting_until).toLocaleTimeString('en-GB')} (${duration((Date.parse(job.waiting_until) - now) / 1000)})`
-		: job.status === 'running' && job.percent == null ? 'Finding accounts and locations …'
-			: job.cancel_requested && lives(job) ? 'Ends after its current page …' : '';
+	if (!lives(job))
+		return null;
 	return (
 		<div class="progress">
-			{lives(job) && <progress max={100} value={job.percent ?? undefined} aria-label={`${NAMES[job.status]}${job.percent != null ? `, ${job.percent} percent` : ''}`} />}
-			{(lives(job) || words) && <small>{job.percent != null && lives(job) && <strong>{job.percent} %</strong>} {words} {timeLeft(job, now)}</small>}
+			<progress max={100} value={job.percent ?? undefined} aria-label={`${NAMES[job.status]}${job.percent != null ? `, ${job.percent} percent` : ''}`} />
+			<small>{job.percent != null && <strong>{job.percent} %</strong>} {progressWords(job, now).join(' · ')}</small>
 		</div>
 	);
 }
@@ -42,19 +54,13 @@ const Counts = ({ job }: { job: Job }) => (
 	</dl>
 );
 
-// The list says no percent, so what runs is asked for by itself, as long as it runs.
-function useJob(id: string, first?: Job) {
+// What was asked for, and from then on what the stream says of it.
+function useJob(id: string) {
 	const job = useLoad<Job>(`job ${id}`, (signal) => get(`/api/v1/status/${encodeURIComponent(id)}`, signal));
-	const shown = job.data ?? first ?? null;
-	const isLive = shown !== null && lives(shown);
+	const [told, setTold] = useState<Job | null>(null);
 	useLive('job.', job.reload);
-	useEffect(() => {
-		if (!isLive)
-			return;
-		const timer = setInterval(job.reload, 1500);
-		return () => clearInterval(timer);
-	}, [isLive, job.reload]);
-	return { ...job, data: shown };
+	useProgress((one) => { if (one.id === id) setTold(one); });
+	return { ...job, data: told && job.data && lives(job.data) ? { ...job.data, ...told } : job.data };
 }
 
 const KINDS: Record<string, string> = {
@@ -81,19 +87,13 @@ function Actions({ job, onChange }: { job: Job; onChange: () => void }) {
 
 const Status = ({ job }: { job: Job }) => <span class={`pill ${TONES[job.status]}`}>{NAMES[job.status]}</span>;
 
-function JobItem({ first, reload }: { first: Job; reload: () => void }) {
-	return lives(first) ? <LiveItem first={first} reload={reload} /> : <Item job={first} reload={reload} />;
-}
-function LiveItem({ first, reload }: { first: Job; reload: () => void }) {
-	const job = useJob(first.id, first);
-	return <Item job={job.data!} reload={reload} />;
-}
 const Item = ({ job, reload }: { job: Job; reload: () => void }) => (
 	<li class="job">
 		<div class="head"><a href={`/console/jobs/${job.id}`}><strong>{job.branch_id ?? 'With a token of its own'}</strong></a><Status job={job} /><span class="soft">{job.mode}</span><span class="soft when"><Ago time={job.created_at} /></span><Actions job={job} onChange={reload} /></div>
 		<Progress job={job} />
 		<Counts job={job} />
 		{job.error && <p class="badtext">{job.error}</p>}
+		{job.status === 'partial' && <p class="soft small">Some locations could not be read: <a href={`/console/jobs/${job.id}`}>see which</a>.</p>}
 	</li>
 );
 
@@ -154,16 +154,18 @@ function JobList() {
 	const may = useMay();
 	const pages = usePages('jobs');
 	const [isOpen, setOpen] = useState(false);
+	const [told, setTold] = useState<Record<string, Job>>({});
+	useProgress((job) => setTold((old) => ({ ...old, [job.id]: job })));
 	const list = useLoad<{ jobs: Job[]; next_cursor: string | null }>(`jobs ${pages.cursor}`, (signal) => get(`/api/v1/jobs${query({ limit: 20, cursor: pages.cursor })}`, signal));
 	useLive('job.', list.reload);
-	const jobs = list.data?.jobs ?? [];
+	const jobs = (list.data?.jobs ?? []).map((j) => lives(j) && told[j.id] ? { ...j, ...told[j.id] } : j);
 	return (
 		<>
 			<div class="title"><h1>Jobs</h1>{may('reviews:fetch') && <button type="button" class="go" onClick={() => setOpen(true)}>Fetch reviews</button>}</div>
 			{list.error && <Failed words={list.error} again={list.reload} />}
 			{!list.data && !list.error && <Waiting>Reading the jobs …</Waiting>}
 			{list.data && jobs.length === 0 && <Empty title="No reviews were fetched yet"><p>A job reads the reviews of one branch. Connect a branch first; then fetch its reviews, here or from its page.</p><button type="button" class="go" onClick={() => setOpen(true)}>Fetch reviews</button></Empty>}
-			{jobs.length > 0 && <ul class="card flush jobs">{jobs.map((j) => <JobItem key={j.id} first={j} reload={list.reload} />)}</ul>}
+			{jobs.length > 0 && <ul class="card flush jobs">{jobs.map((j) => <Item key={j.id} job={j} reload={list.reload} />)}</ul>}
 			<Pager pages={pages} next={list.data?.next_cursor ?? null} />
 			{isOpen && <Start onClose={() => setOpen(false)} />}
 		</>

@@ -2,6 +2,7 @@
 // What is new, through one stream for the whole console. Views say what concerns them, and are called when it
 // happened, at most once a second.
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Job } from './api';
 
 const KINDS = 'connection.,job.,review.';
 const REST_MS = 1000;
@@ -9,6 +10,7 @@ const REST_MS = 1000;
 type Listener = { prefix: string; call: () => void };
 const listeners = new Set<Listener>();
 const watchers = new Set<(on: boolean) => void>();
+const runners = new Set<(job: Job) => void>();
 let stream: EventSource | null = null;
 let isOn = false;
 
@@ -30,7 +32,7 @@ const names = ['pending', 'connected', 'expiring', 'degraded', 'needs_reconnect'
 export function openStream() {
 	if (stream)
 		return;
-	stream = new EventSource(`/api/v1/events?kind=${KINDS}`);
+	stream = new EventSource(`/api/v1/events?kind=${KINDS}&progress=true`);
 	stream.onopen = () => tell(true);
 	stream.onerror = () => tell(false); // the browser connects again by itself
 	for (const name of names)
@@ -39,6 +41,11 @@ export function openStream() {
 				if (name.startsWith(listener.prefix))
 					listener.call();
 		});
+	stream.addEventListener('progress', (event) => {
+		const job = JSON.parse((event as MessageEvent<string>).data) as Job;
+		for (const runner of runners)
+			runner(job);
+	});
 	stream.addEventListener('closed', () => { stream?.close(); tell(false); });
 }
 
@@ -55,6 +62,17 @@ export function useLive(prefix: string, call: () => void) {
 		listeners.add(listener);
 		return () => { listeners.delete(listener); clearTimeout(timer); };
 	}, [prefix]);
+}
+
+// How far jobs are that run, as the stream says it: once a second.
+export function useProgress(call: (job: Job) => void) {
+	const latest = useRef(call);
+	latest.current = call;
+	useEffect(() => {
+		const runner = (job: Job) => latest.current(job);
+		runners.add(runner);
+		return () => { runners.delete(runner); };
+	}, []);
 }
 
 export function useIsLive(): boolean {

@@ -6,7 +6,7 @@ import { ConnectButton, refreshNow } from './connect';
 import { Chart } from './lazy';
 import { useLive, useNow } from './live';
 import { Act, Empty, Failed, Pill, Section, useLoad, useMay, Waiting } from './ui';
-import { count, STATE_ORDER, STATES } from './words';
+import { count, duration, STATE_ORDER, STATES } from './words';
 import { ReviewCharts } from './summary';
 import { useEffect } from 'preact/hooks';
 
@@ -103,6 +103,32 @@ function Charts({ overview, projects }: { overview: Overview; projects: Project[
 	);
 }
 
+const RANK = { not_approved: 0, paused: 1, ok: 2 };
+const SHOWN = 12;
+const isOver = (p: Project) => p.status !== 'ok' ? 'bad' : p.spent_last_minute >= p.requests_per_minute * 0.9 ? 'warn' : 'good';
+
+// What each Google project has spent of what it may ask, the worst first.
+function Quota({ projects }: { projects: Project[] }) {
+	const now = useNow();
+	const sorted = [...projects].sort((a, b) => RANK[a.status] - RANK[b.status] || b.spent_last_minute - a.spent_last_minute);
+	return (
+		<Section title="Quota by Google project" aside={<span class="soft">taken in the last whole minute</span>}>
+			{projects.length === 0 && <p class="soft">No Google project was asked yet. Its quota stands here once reviews are fetched.</p>}
+			<ul class="quota">{sorted.slice(0, SHOWN).map((p) => (
+				<li key={p.project + p.api}>
+					<div class="head"><strong>{p.api_name}</strong><span class="soft">{p.project ? `project ${p.project}` : 'project unknown'}</span>
+						{p.status === 'not_approved' && <span class="pill bad">Not approved</span>}
+						{p.status === 'paused' && <span class="pill warn">Paused by Google{p.paused_until && ` for ${duration((Date.parse(p.paused_until) - now) / 1000)}`}</span>}
+						<span class="when num">{count(p.spent_last_minute)} of {count(p.requests_per_minute)}</span></div>
+					<meter class={isOver(p)} min={0} max={p.requests_per_minute} value={Math.min(p.spent_last_minute, p.requests_per_minute)} aria-label={`${p.api_name}: spent of the budget`} />
+					{p.diagnosis && <p class="badtext">{p.diagnosis}</p>}
+				</li>))}
+			</ul>
+			{sorted.length > SHOWN && <p class="soft more">and {count(sorted.length - SHOWN)} more</p>}
+		</Section>
+	);
+}
+
 export function OverviewView() {
 	const may = useMay();
 	const overview = useLoad<Overview>('overview', (signal) => get('/api/v1/overview', signal));
@@ -127,6 +153,7 @@ export function OverviewView() {
 						<Section title="Connections by state"><States overview={data} /></Section>
 					</div>
 					{data.hours && <Charts overview={data} projects={list} />}
+					{data.hours && may('reviews:read') && <Quota projects={list} />}
 					{may('reviews:read') && <ReviewCharts />}
 				</>)}
 		</>

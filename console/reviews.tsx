@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { call, type Change, type Client, get, type Location, query, type Review } from './api';
 import { useLive } from './live';
 import { go, setQuery, usePlace } from './router';
-import { Act, Ago, Dialog, Empty, Failed, notice, Pager, said, Search, Stars, useLoad, useMay, usePages, Waiting } from './ui';
+import { Act, Ago, Dialog, Empty, Failed, notice, Pager, Search, Stars, useLoad, useMay, usePages, Waiting } from './ui';
 import { Charts, type Summary } from './summary';
 import { count, instant } from './words';
 
@@ -127,19 +127,6 @@ const Item = ({ review, search }: { review: Review; search: string }) => (
 
 const FIELDS = ['branch_id', 'location_id', 'rating', 'replied', 'deleted', 'q', 'since', 'until', 'order'] as const;
 
-async function download(filter: string, type: string, name: string) {
-	const answer = await fetch(`/api/v1/reviews${filter}`, { headers: { accept: type } });
-	if (!answer.ok) {
-		const body = await answer.json().catch(() => ({}));
-		throw new Error(body.detail ?? `the export was answered with ${answer.status}`);
-	}
-	const link = document.createElement('a');
-	link.href = URL.createObjectURL(await answer.blob());
-	link.download = name;
-	link.click();
-	setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-}
-
 function Filters({ values, set }: { values: Record<string, string>; set: (values: Record<string, string>) => void }) {
 	const may = useMay();
 	const branches = useLoad<{ clients: Client[] }>(`branches ${values.branch_id}`, (signal) => may('clients:read') ? get(`/token-management/clients${query({ limit: 20, q: values.branch_id })}`, signal) : Promise.resolve({ clients: [] }));
@@ -170,15 +157,18 @@ export function ReviewsView({ id }: { id: string }) {
 	const pages = usePages(filter);
 	const list = useLoad<{ reviews: Review[]; total_reviews: number | null; total_is_least: boolean; next_cursor: string | null }>(`${filter} ${pages.cursor}`,
 		(signal) => get(`/api/v1/reviews${query({ ...values, limit: 25, cursor: pages.cursor })}`, signal));
-	const summary = useLoad<Summary>(`${values.branch_id} ${values.location_id}`, (signal) => get(`/api/v1/reviews/summary${query({ branch_id: values.branch_id, location_id: values.location_id })}`, signal));
+	const { order, ...wanted } = values;
+	const summary = useLoad<Summary>(`sum ${query(wanted)}`, (signal) => get(`/api/v1/reviews/summary${query(wanted)}`, signal));
 	useLive('review.', () => { list.reload(); summary.reload(); });
 	const set = (changed: Record<string, string>) => setQuery(place, changed);
 	const data = list.data, search = place.query.toString() ? `?${place.query}` : '';
-	const save = (type: string, name: string) => () => download(filter, type, name).catch((error) => notice(said(error), 'bad'));
+	const canExport = !!data && data.reviews.length > 0;
 	return (
 		<>
 			<div class="title"><h1>Reviews</h1>
-				<Act busy="Exporting …" run={save('text/csv', 'reviews.csv')}>Export CSV</Act><Act busy="Exporting …" run={save('application/x-ndjson', 'reviews.ndjson')}>Export NDJSON</Act></div>
+				{canExport && <div class="actions" role="group" aria-label="Export what is filtered">
+					<a class="button" download href={`/api/v1/reviews${query({ ...wanted, format: 'csv' })}`}>Export CSV</a>
+					<a class="button" download href={`/api/v1/reviews${query({ ...wanted, format: 'ndjson' })}`}>Export NDJSON</a></div>}</div>
 			<Filters values={values} set={set} />
 			{summary.data && summary.data.total > 0 && <Charts summary={summary.data} titles={false} />}
 			{list.error && <Failed words={list.error} again={list.reload} />}

@@ -5,9 +5,9 @@ import { get, query } from './api';
 import { Chart } from './lazy';
 import { useLive } from './live';
 import { Empty, Failed, Section, Stars, useLoad, Waiting } from './ui';
-import { count } from './words';
+import { count, day } from './words';
 
-export interface Summary { days: { at: number; ratings: number[] }[]; ratings: number[]; total: number; newest_only: boolean }
+export interface Summary { days: { at: number; ratings: number[] }[]; ratings: number[]; total: number; newest_only: boolean; counted_since: string | null }
 const DAY = 86400;
 const sum = (ratings: number[]) => ratings.reduce((a, n) => a + n, 0);
 export function average(ratings: number[]): number | null {
@@ -47,11 +47,14 @@ const RANGE: [number, number] = [1, 5];
 export function Charts({ summary, titles = true }: { summary: Summary; titles?: boolean }) {
 	const steps = useMemo(() => byStep(summary.days), [summary]);
 	return (
+		<>
+			{summary.newest_only && <p class="soft total">So many reviews are like that that only those since {day(summary.counted_since)} are in these charts. The list below has all of them.</p>}
 		<div class="three">
-			<Section title={titles ? 'Ratings' : 'Distribution'} aside={summary.newest_only ? <span class="soft">the newest {count(summary.total)}</span> : undefined}><Distribution ratings={summary.ratings} /></Section>
+			<Section title={titles ? 'Ratings' : 'Distribution'} ><Distribution ratings={summary.ratings} /></Section>
 			<Section title={`Reviews per ${steps.name}`}><Chart label={`Reviews written or edited per ${steps.name}`} times={steps.times} lines={steps.counts} height={150} /></Section>
 			<Section title="Average rating"><Chart label={`Average rating per ${steps.name}`} times={steps.times} lines={steps.averages} height={150} range={RANGE} /></Section>
 		</div>
+		</>
 	);
 }
 

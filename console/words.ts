@@ -45,6 +45,8 @@ export function ago(time: string | null, now: number): string {
 export const instant = (time: string | null) => time
 	? new Date(time).toLocaleString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' }) : '–';
 
+export const day = (time: string | null) => time ? new Date(time).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }) : '–';
+
 export const SCOPES: [string, string][] = [
 	['clients:read', 'See the connections and their state'],
 	['clients:write', 'Register, change and delete connections; make connect links'],

@@ -9,9 +9,9 @@
 #include "api/problem.h"
 #include "base/text.h"
 
-#define ASK_GOOGLE                                                                       \
-	"seeing and managing your business listings – the only permission with which " \
-	"Google lets anybody read reviews"
+#define ASK_GOOGLE                                                                         \
+	"seeing and managing your business listings – Google has no smaller permission " \
+	"for reading reviews"
 #define ASK_OTHER "what these systems need there to read the reviews"
 #define AGAIN_PATH "/token-management/auth/callback"
 

@@ -20,6 +20,7 @@
 #define KIND_BYTES_MAX 64
 #define BRANCHES_MAX REQUEST_QUERY_MAX
 #define RECONNECT_MS 3000
+#define PROGRESS_MS 1000
 #define LOOK_MS 15000 /* how soon a stream ends that hears nothing and whose caller is gone */
 #define SCRATCH_KEEP_BYTES (64 * 1024)
 
@@ -30,6 +31,7 @@ struct wish {
 	struct event_filter filter;
 	size_t n_kinds;
 	int64_t after; /* -1: not given */
+	bool progress; /* of jobs that run, too */
 };
 
 struct listening {
@@ -40,8 +42,10 @@ struct listening {
 	struct wish wish;
 	struct event_listener listener;
 	struct buf scratch;
-	int64_t told;  /* the id that the client knows */
-	int64_t asked; /* its Last-Event-ID, when that is none of ours; else 0 */
+	struct review_fetcher *reviews;
+	int64_t progress_ms; /* when the jobs are looked at next, monotonic */
+	int64_t told;        /* the id that the client knows */
+	int64_t asked;       /* its Last-Event-ID, when that is none of ours; else 0 */
 };
 
 /* ---- what is wanted ---- */
@@ -134,6 +138,7 @@ static int read_wish(struct request *req, struct wish *ret, struct fault *f)
 	ret->after = read_position(req, "query", "after", request_query(req, "after"), -1);
 	ret->after = read_position(
 		req, "header", "Last-Event-ID", request_header(req, "Last-Event-ID"), ret->after);
+	ret->progress = request_query_either(req, "progress") == 1;
 	if (request_check(req, f) < 0 || read_branches(req, ret, f) < 0)
 		return -1;
 	ret->filter = (struct event_filter){
@@ -157,10 +162,13 @@ static void write_id(struct buf *out, int64_t id)
 	buf_addf(out, "id: %" PRId64 "\n", id);
 }
 
+/* A job that is told of may run now. */
 static void write_event(void *arg, int64_t position, const char *kind, const char *json, size_t len)
 {
 	struct listening *l = arg;
 
+	if (strncmp(kind, "job.", 4) == 0)
+		l->progress_ms = 0;
 	write_id(&l->scratch, position);
 	buf_addf(&l->scratch, "event: %s\ndata: ", kind);
 	buf_add(&l->scratch, json, len);
@@ -191,6 +199,39 @@ static void write_beginning(struct listening *l, struct buf *out)
 	write_id(out, l->listener.position);
 	buf_add_text(out, "\n");
 	l->told = l->listener.position;
+}
+
+/* ---- how far jobs are: said without an id, since it is no change that can be read again ---- */
+
+static void write_progress(void *arg, const char *json, size_t len)
+{
+	struct buf *out = arg;
+
+	buf_add_text(out, "event: progress\ndata: ");
+	buf_add(out, json, len);
+	buf_add_text(out, "\n\n");
+}
+
+/* Looking takes one part in ten of the time at most, however large the jobs are. */
+static int tell_progress(struct listening *l, struct buf *out, int64_t *wait_ms, struct fault *f)
+{
+	const struct review_scope scope = seen_branches_scope(&l->wish.branches);
+	const int64_t now_ms = clock_mono_ms();
+	int64_t took_ms;
+	int n;
+
+	if (now_ms >= l->progress_ms) {
+		n = jobs_progress(l->reviews, &scope, write_progress, out, f);
+		if (n < 0)
+			return -1;
+		took_ms = clock_mono_ms() - now_ms;
+		l->progress_ms = now_ms + (n == 0                             ? LOOK_MS
+						  : took_ms > PROGRESS_MS / 9 ? took_ms * 10
+									      : PROGRESS_MS);
+	}
+	if (*wait_ms > l->progress_ms - now_ms)
+		*wait_ms = l->progress_ms - now_ms;
+	return 0;
 }
 
 static int fill(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct fault *f)
@@ -226,6 +267,8 @@ static int fill(struct stream *s, struct buf *out, int64_t *ret_wait_ms, struct 
 	if (l->scratch.cap > SCRATCH_KEEP_BYTES)
 		buf_drop(&l->scratch);
 	*ret_wait_ms = LOOK_MS;
+	if (l->wish.progress && tell_progress(l, out, ret_wait_ms, f) < 0)
+		return -1;
 	return outcome == FEED_IDLE ? STREAM_WAIT : STREAM_MORE;
 }
 
@@ -246,6 +289,7 @@ static int stream_events(struct request *req, struct wish *moved, int64_t end)
 	l->stream = (struct stream){.fill = fill, .close = close_stream, .is_sse = true};
 	l->feed = request_events(req);
 	caller_init(&l->caller, req);
+	l->reviews = request_reviews(req);
 	l->scratch = BUF_INIT(LIMIT_RESPONSE_BYTES);
 	l->wish = *moved;
 	*moved = (struct wish){0};

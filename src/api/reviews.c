@@ -150,7 +150,6 @@ static struct review_filter read_filter(struct request *req, const struct seen_b
 		.deleted = request_query_either(req, "deleted") == 1 ? 1 : -1,
 		.since_us = read_instant(req, "since", INT64_MIN),
 		.until_us = read_instant(req, "until", INT64_MAX),
-		.order = read_order(req),
 	};
 }
 
@@ -185,18 +184,56 @@ static void close_export(struct stream *s)
 	mem_free(x);
 }
 
+/* ?format= for who cannot set a header, such as a link; 1: an export, 0: a list, -1: not given. */
+static int read_format(struct request *req, enum review_format *ret)
+{
+	const char *format = request_query(req, "format");
+	char shown[TEXT_EXCERPT_SIZE];
+
+	if (format == NULL)
+		return -1;
+	*ret = text_equal(format, "csv") ? REVIEWS_AS_CSV : REVIEWS_AS_NDJSON;
+	if (text_equal(format, "csv") || text_equal(format, "ndjson"))
+		return 1;
+	if (!text_equal(format, "json"))
+		request_error(req, "query", "format", "is '%s': give json, ndjson or csv",
+			text_excerpt(format, shown));
+	return 0;
+}
+
 /* What Accept ranks highest; JSON when in doubt. 1: an export, *ret says of which kind. */
 static int wants_export(struct request *req, enum review_format *ret)
 {
+	const int named = read_format(req, ret);
 	const char *accept = request_header(req, "Accept");
 	const int json = accept_weight(accept, "application/json");
 	const int csv = accept_weight(accept, "text/csv");
 	int ndjson = accept_weight(accept, "application/x-ndjson");
 	const int lines = accept_weight(accept, "application/jsonl");
 
+	if (named >= 0)
+		return named;
 	ndjson = ndjson > lines ? ndjson : lines;
 	*ret = csv > ndjson ? REVIEWS_AS_CSV : REVIEWS_AS_NDJSON;
 	return (csv > ndjson ? csv : ndjson) > (json > 0 ? json : 0);
+}
+
+/* attachment; filename="reviews-BRANCH-2026-01-31.csv"; of the branch what is safe in a name. */
+static void name_export(struct request *req, const char *branch, const char *ending)
+{
+	AUTO(buf_drop) struct buf b = BUF_INIT(512);
+	char now[CLOCK_TEXT_SIZE];
+
+	clock_format_ms(clock_wall_ms(), now);
+	buf_add_text(&b, "attachment; filename=\"reviews");
+	for (const char *at = branch ? branch : ""; *at; at++) {
+		if (at == branch)
+			buf_add_char(&b, '-');
+		buf_add_char(
+			&b, strchr("\"\\/:*?<>|%;", *at) || *at <= ' ' || *at > '~' ? '_' : *at);
+	}
+	buf_addf(&b, "-%.10s.%s\"", now, ending);
+	answer_header(req, "Content-Disposition", buf_text(&b));
 }
 
 static int export_reviews(struct request *req, const struct review_filter *filter,
@@ -221,11 +258,10 @@ static int export_reviews(struct request *req, const struct review_filter *filte
 	req->answer.stream = &x->stream;
 	if (format == REVIEWS_AS_CSV) {
 		req->answer.content_type = "text/csv; charset=utf-8; header=present";
-		answer_header(req, "Content-Disposition", "attachment; filename=\"reviews.csv\"");
+		name_export(req, filter->branch_id, "csv");
 	} else {
 		req->answer.content_type = "application/x-ndjson";
-		answer_header(
-			req, "Content-Disposition", "attachment; filename=\"reviews.ndjson\"");
+		name_export(req, filter->branch_id, "ndjson");
 	}
 	answer_header(req, "Vary", "Accept");
 	return 0;
@@ -241,7 +277,8 @@ static int list_reviews(struct request *req, struct fault *f)
 	struct list_page page;
 
 	seen_branches_init(req, &seen);
-	const struct review_filter filter = read_filter(req, &seen);
+	struct review_filter filter = read_filter(req, &seen);
+	filter.order = read_order(req);
 	if (wants_export(req, &format))
 		return export_reviews(req, &filter, format, f);
 	request_page(req, &page.limit, &page.cursor);
@@ -261,12 +298,7 @@ static int sum_reviews(struct request *req, struct fault *f)
 	AUTO(seen_branches_done) struct seen_branches seen;
 
 	seen_branches_init(req, &seen);
-	const struct review_filter filter = {
-		.scope = seen_branches_scope(&seen),
-		.branch_id = read_text(req, "branch_id", LIMIT_BRANCH_ID_BYTES),
-		.location_id = read_text(req, "location_id", GOOGLE_ID_BYTES),
-		.since_us = read_instant(req, "since", INT64_MIN),
-	};
+	const struct review_filter filter = read_filter(req, &seen);
 	if (request_check(req, f) < 0)
 		return -1;
 	struct json_out out = answer_json(req);

@@ -9,7 +9,7 @@
 /* What is of one process, one engine or one hour only, and stays behind. */
 static const char *const left_behind[] = {"schema_migrations", "changes", "changes_pending",
 	"changes_turn", "leases", "sessions", "sign_in_links", "api_budgets", "edit_budgets",
-	"house_moves", "alembic_version", "audit_bound", NULL};
+	"house_moves", "alembic_version", "audit_bound", "review_days", NULL};
 static const char *const of_connections[] = {"clients", "tokens", "former_tokens", "connect_flows",
 	"link_tickets", "api_keys", "audit", "security_events", "imports", "import_lines",
 	"imported_tokens", NULL};

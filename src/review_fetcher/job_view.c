@@ -9,6 +9,7 @@
 #include "review_fetcher/query.h"
 
 #define ERRORS_SHOWN 100
+#define RUNNING_SHOWN 20
 
 #define JOB_COLUMNS                                                                                \
 	"id, branch_id, mode, status, waiting_until_ms, error, accounts, locations, reviews,"      \
@@ -30,6 +31,7 @@ struct view { /* of a job */
 	bool found, ended;
 	bool completed;
 	bool is_tidied; /* its walks are gone, but for those that failed */
+	bool is_short;  /* no errors */
 	int64_t locations, locations_done;
 	struct progress progress;
 };
@@ -222,6 +224,8 @@ static int write_body(struct db *db, void *arg, struct fault *f)
 	}
 	put_percent(v);
 	json_add_int(v->out, "errors_total", v->progress.failed);
+	if (v->is_short)
+		return 0;
 	json_key(v->out, "errors");
 	json_open(v->out, '[');
 	if (db_read(db, errors_sql, write_error, v, f, db_text(v->id), db_int(ERRORS_SHOWN)) < 0)
@@ -239,6 +243,65 @@ int jobs_write(struct review_fetcher *rf, const char *id, struct json_out *ret, 
 		return -1;
 	json_close(ret, '}');
 	return 0;
+}
+
+/* ---- those that run ---- */
+
+struct running {
+	const struct review_scope *scope;
+	char ids[RUNNING_SHOWN][37];
+	size_t n;
+	job_progress_fn *each;
+	void *arg;
+};
+
+static int take_running(void *arg, const struct db_value *cols, size_t n_cols, struct fault *f)
+{
+	struct running *r = arg;
+
+	(void)n_cols;
+	(void)f;
+	snprintf(r->ids[r->n++], sizeof(r->ids[0]), "%s", db_get_text(&cols[0]));
+	return r->n == RUNNING_SHOWN;
+}
+
+static int write_running(struct db *db, const struct running *r, const char *id, struct fault *f)
+{
+	AUTO(buf_drop) struct buf text = BUF_INIT(64 * 1024);
+	struct json_out out = JSON_OUT(&text);
+	struct view v = {.out = &out, .id = id, .is_short = true};
+
+	json_open(&out, '{');
+	if (write_body(db, &v, f) < 0)
+		return f->kind == FAULT_MISSING ? 0 : -1;
+	json_close(&out, '}');
+	r->each(r->arg, text.data, text.len);
+	return 0;
+}
+
+static int running_body(struct db *db, void *arg, struct fault *f)
+{
+	struct running *r = arg;
+	AUTO(query_done) struct query q;
+
+	r->n = 0;
+	query_init(&q, db, "SELECT id FROM jobs WHERE status IN ('running', 'waiting')");
+	query_scope(&q, "branch_id", r->scope);
+	query_where(&q, " ORDER BY created_at_ms DESC LIMIT $?", db_int(RUNNING_SHOWN));
+	if (query_run(&q, db, take_running, r, f) < 0)
+		return -1;
+	for (size_t i = 0; i < r->n; i++)
+		if (write_running(db, r, r->ids[i], f) < 0)
+			return -1;
+	return 0;
+}
+
+int jobs_progress(struct review_fetcher *rf, const struct review_scope *scope,
+	job_progress_fn *each, void *arg, struct fault *f)
+{
+	struct running r = {.scope = scope, .each = each, .arg = arg};
+
+	return store_use(rf->parts.store, running_body, &r, f) < 0 ? -1 : (int)r.n;
 }
 
 /* ---- what failed, one by one ---- */

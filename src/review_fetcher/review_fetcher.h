@@ -78,6 +78,12 @@ typedef int job_failure_fn(void *arg, const struct job_failure *failure, struct 
  */
 MUST_CHECK int jobs_failures(struct review_fetcher *rf, const char *id, int64_t after,
 	int64_t limit, job_failure_fn *each, void *arg, struct fault *f);
+/* Calls each with every running or waiting job of the scope, 20 at most, as a JSON object like that
+ * of jobs_write but for the errors. How many there were, or -1. Worker. */
+struct review_scope;
+typedef void job_progress_fn(void *arg, const char *json, size_t len);
+MUST_CHECK int jobs_progress(struct review_fetcher *rf, const struct review_scope *scope,
+	job_progress_fn *each, void *arg, struct fault *f);
 /* How many jobs have not ended. */
 MUST_CHECK int jobs_count(struct review_fetcher *rf, int64_t *ret, struct fault *f);
 
@@ -146,8 +152,9 @@ MUST_CHECK int reviews_write(struct review_fetcher *rf, const struct review_scop
 
 /*
  * How people rate: `days` (each with the seconds of its start and how often no, one … five stars
- * were given), `ratings` over all of them, `total`. Of the newest 20,000 (`newest_only`) that are
- * not deleted; of the filter only scope, branch, location and since count.
+ * were given on it, by the last update), `ratings` over all of them, `total`. Follows the filter
+ * but for its order. Without places and words all are counted; else, of very many, only the newest:
+ * `newest_only`, and `counted_since` is the day of the oldest that was looked at (null otherwise).
  */
 MUST_CHECK int reviews_sum(struct review_fetcher *rf, const struct review_filter *filter,
 	struct json_out *ret, struct fault *f);

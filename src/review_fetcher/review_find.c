@@ -148,6 +148,7 @@ static void narrow_rating(struct query *q, const struct review_finder *x)
 	query_add(q, ")");
 }
 
+/* What the columns of a review tell by themselves. */
 static void narrow_content(struct query *q, const struct review_finder *x)
 {
 	const struct review_filter *f = x->filter;
@@ -164,13 +165,13 @@ static void narrow_content(struct query *q, const struct review_finder *x)
 		query_where(q, " AND r.review_updated_us >= $?", db_int(f->since_us));
 	if (f->until_us != INT64_MAX)
 		query_where(q, " AND r.review_updated_us < $?", db_int(f->until_us));
-	if (f->q)
-		narrow_words(q, x);
 }
 
-static void narrow(struct query *q, const struct review_finder *x)
+/* What other tables tell. */
+static void narrow_beside(struct query *q, const struct review_finder *x)
 {
-	narrow_content(q, x);
+	if (x->filter->q)
+		narrow_words(q, x);
 	if (!has_places(x->filter))
 		return;
 	query_add(q, x->few_places ? " AND r.location_id IN (SELECT p.location_id"
@@ -179,6 +180,12 @@ static void narrow(struct query *q, const struct review_finder *x)
 				     " WHERE p.location_id = r.location_id");
 	narrow_places(q, x->filter);
 	query_add(q, ")");
+}
+
+static void narrow(struct query *q, const struct review_finder *x)
+{
+	narrow_content(q, x);
+	narrow_beside(q, x);
 }
 
 static void order(struct query *q, const struct review_finder *x)
@@ -242,4 +249,84 @@ int review_find_count(
 	narrow(&q, x);
 	query_where(&q, " LIMIT $?) counted", db_int(most));
 	return query_run(&q, db, read_number, ret, f);
+}
+
+/* ---- by the day ---- */
+
+#define DAY_US "86400000000"
+
+static bool is_whole_day(int64_t us)
+{
+	return us == INT64_MIN || us == INT64_MAX || us % REVIEW_DAY_US == 0;
+}
+
+/* Days that are counted already tell it: review_days. */
+static bool is_counted(const struct review_filter *f)
+{
+	return !has_places(f) && !f->location_id && !f->q && f->deleted <= 0 &&
+	       is_whole_day(f->since_us) && is_whole_day(f->until_us);
+}
+
+static void count_days(struct query *q, const struct review_filter *f)
+{
+	query_add(q, "SELECT d.day, d.rating, CAST(sum(d.n) AS BIGINT), 0 FROM review_days d WHERE "
+		     "1 = 1");
+	if (f->since_us != INT64_MIN)
+		query_where(q, " AND d.day >= $?", db_int(f->since_us / REVIEW_DAY_US));
+	if (f->until_us != INT64_MAX)
+		query_where(q, " AND d.day < $?", db_int(f->until_us / REVIEW_DAY_US));
+	if (f->ratings != 0) {
+		query_add(q, " AND d.rating IN (0");
+		for (int star = 1; star <= 5; star++)
+			if (f->ratings & REVIEW_STAR(star))
+				buf_addf(&q->sql, ", %d", star);
+		query_add(q, ") AND d.rating <> 0");
+	}
+	if (f->replied >= 0)
+		query_where(q, " AND d.is_answered = $?", db_int(f->replied));
+	query_add(q, " GROUP BY d.day, d.rating HAVING sum(d.n) > 0 ORDER BY 1, 2");
+}
+
+/* The newest that the filter leaves: of a few places, or with rare words. */
+static void count_found(struct query *q, const struct review_finder *x, int64_t most)
+{
+	query_add(q, "SELECT newest.us / " DAY_US ", newest.rating, count(*), count(*) FROM"
+		     " (SELECT COALESCE(r.rating, 0) AS rating, r.review_updated_us AS us"
+		     " FROM reviews r WHERE r.review_updated_us > 0");
+	narrow(q, x);
+	order(q, x);
+	query_where(q, " LIMIT $?) newest GROUP BY 1, 2 ORDER BY 1, 2", db_int(most));
+}
+
+/* What is found anywhere: the newest of all are looked at, however few the filter leaves of them.
+ */
+static void count_seen(struct query *q, const struct review_finder *x, int64_t most)
+{
+	query_add(q, "SELECT r.review_updated_us / " DAY_US ", COALESCE(r.rating, 0),"
+		     " count(CASE WHEN 1 = 1");
+	narrow_beside(q, x);
+	query_add(q, " THEN 1 END), count(*) FROM (SELECT r.id, r.location_id, r.rating,"
+		     " r.review_updated_us");
+	query_add(q, q->engine != DB_SQLITE && x->filter->q ? ", r.words" : "");
+	query_add(q, " FROM reviews r WHERE r.review_updated_us > 0");
+	narrow_content(q, x);
+	order(q, x);
+	query_where(q, " LIMIT $?) r GROUP BY 1, 2 ORDER BY 1, 2", db_int(most));
+}
+
+int review_find_days(struct review_finder *x, struct db *db, int64_t most, db_row_fn *each,
+	void *arg, struct fault *f)
+{
+	AUTO(query_done) struct query q = {0};
+
+	if (review_find_start(x, db, f) < 0)
+		return -1;
+	query_init(&q, db, "");
+	if (is_counted(x->filter))
+		count_days(&q, x->filter);
+	else if (is_narrow(x))
+		count_found(&q, x, most);
+	else
+		count_seen(&q, x, most);
+	return query_run(&q, db, each, arg, f);
 }

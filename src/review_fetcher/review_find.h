@@ -39,6 +39,16 @@ MUST_CHECK int review_find(struct review_finder *x, struct db *db, const struct 
 MUST_CHECK int review_find_count(
 	struct review_finder *x, struct db *db, int64_t most, int64_t *ret, struct fault *f);
 
+/*
+ * How often each rating was given on each day, by days and ratings: columns are the day since 1970,
+ * the rating (0: none that is known), how many, and how many were looked at for it (0: none, the
+ * days were counted before). Not more than the `most` newest are looked at. The filter's order has
+ * to be REVIEWS_NEWEST.
+ */
+#define REVIEW_DAY_US INT64_C(86400000000)
+MUST_CHECK int review_find_days(struct review_finder *x, struct db *db, int64_t most,
+	db_row_fn *each, void *arg, struct fault *f);
+
 /* ---- review_words.c ---- */
 /*
  * What a person types into what the engine's search takes: words, "phrases", the beginnings of

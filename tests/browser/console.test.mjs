@@ -1,72 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The console in a real browser: the story from a sign-in link to the revocation, what refusing looks like, what axe finds
-// on each page, what the first page weighs and how soon it is painted. SCREENSHOTS=FOLDER keeps a picture of each page.
+// on each page, what the first page weighs and how soon it is painted.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import fs from 'node:fs';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { chromium } from 'playwright-core';
-import { startService, startSimulator } from '../integration/lib/service.mjs';
+import { faultsOf, openStage, PHONE, picture, WIDE } from './lib/stage.mjs';
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const WIDE = { width: 1360, height: 900 }, PHONE = { width: 390, height: 844 };
 const TRANSFER_MOST = 120 * 1024;
-const shots = process.env.SCREENSHOTS;
+let stage;
 let google;
 let service;
 let key;
 let browser;
+let signIn;
+let idOf;
 
 before(async () => {
-	google = await startSimulator({ args: ['--users', '2', '--accounts', '1', '--locations', '3', '--reviews', '8'] });
-	service = await startService({ simulator: google, env: { GOOGLE_REQUESTS_PER_MINUTE: 600000 } });
-	key = await service.key('admin', { name: 'people' });
-	browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+	stage = await openStage();
+	({ google, service, key, browser, signIn, idOf } = stage);
 });
-after(async () => {
-	await browser?.close();
-	await service?.end();
-	await google?.end();
-});
-
-// A browser of its own, signed in by a one-time link as ./run prints it. What its scripts complain of fails the test.
-async function signIn(t, options = {}) {
-	const context = await browser.newContext({ baseURL: service.url, viewport: WIDE, ...options });
-	context.setDefaultTimeout(30000);
-	const page = await context.newPage();
-	page.faults = [];
-	page.elsewhere = [];
-	page.on('pageerror', (error) => page.faults.push(error.message));
-	page.on('console', (message) => message.type() === 'error' && !/status of (404|409|422)/.test(message.text()) && page.faults.push(message.text()));
-	page.on('request', (request) => new URL(request.url()).origin === service.url || page.elsewhere.push(request.url()));
-	t.after(() => context.close());
-	const link = service.local(service.cli('key', 'sign-in-link', key.split('_')[1]).stdout.trim());
-	await page.goto(link);
-	await page.getByRole('button').first().click();
-	await page.getByRole('heading', { name: 'Overview' }).waitFor();
-	return page;
-}
-
-async function picture(page, name) {
-	if (shots) {
-		fs.mkdirSync(shots, { recursive: true });
-		await page.screenshot({ path: path.join(shots, `${name}.png`) });
-	}
-}
-
-// By way of the DevTools protocol, since the page's policy lets nobody put a script into it.
-async function faultsOf(page) {
-	const client = await page.context().newCDPSession(page);
-	await client.send('Runtime.evaluate', { expression: fs.readFileSync(AXE, 'utf8') });
-	const { result } = await client.send('Runtime.evaluate', { awaitPromise: true, returnByValue: true,
-		expression: "axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical').map((v) => v.id + ': ' + v.nodes.map((n) => n.target.join(' ')).slice(0, 4).join(', ')))" });
-	await client.detach();
-	assert.ok(Array.isArray(result.value), JSON.stringify(result));
-	return result.value;
-}
-
-const idOf = async (branch) => (await service.get(`/token-management/clients?q=${branch}`, { key })).json.clients[0].client_id;
+after(() => stage?.end());
 
 describe('the story', () => {
 	test('register_connect_fetch_read_and_revoke', async (t) => {

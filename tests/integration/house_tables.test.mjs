@@ -13,8 +13,9 @@ import { eventually, Service, startService, startSimulator } from './lib/service
 const SCHEMA = fs.readFileSync(new URL('lib/original.sql', import.meta.url), 'utf8');
 const APP = 'demo-app.apps.googleusercontent.com';
 // Of one process or of one hour, as docs/import.md says.
-const STAYS = ['alembic_version', 'api_budgets', 'audit_bound', 'changes', 'changes_pending', 'changes_turn', 'edit_budgets', 'house_moves', 'leases',
-	'schema_migrations', 'sessions', 'sign_in_links', 'notes_of_somebody_else'];
+const STAYS = ['alembic_version', 'api_budgets', 'audit_bound', 'changes', 'changes_pending', 'changes_turn',
+	'edit_budgets', 'house_moves', 'leases', 'notes_of_somebody_else', 'review_days', 'schema_migrations', 'sessions',
+	'sign_in_links'];
 const SEALED = ['client_secret', 'client_secret_previous', 'access_token', 'refresh_token', 'code_verifier', 'former_access_token', 'former_refresh_token'];
 let postgres;
 let google;
