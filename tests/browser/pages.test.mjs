@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manager's pages at each ending, on a phone and without JavaScript; links and sessions that have expired; replying and
-// exporting as people do it; jobs live; the keyboard alone; and the pictures of the README (PICTURES=FOLDER keeps them).
+// exporting as people do it; jobs live; the keyboard alone; and the pictures of the README (PICTURES=docs/images keeps them).
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -266,7 +266,9 @@ describe('people at work', () => {
 	});
 });
 
+const kept = new Set();
 async function keep(page, name) {
+	kept.add(name);
 	if (!pictures)
 		return;
 	fs.mkdirSync(pictures, { recursive: true });
@@ -289,5 +291,17 @@ describe('the pictures of the README', () => {
 		const manager = await stage.manager(t);
 		await manager.goto(await stage.link(id));
 		await keep(manager, 'manager');
+	});
+
+	test('each_one_it_shows_is_there_is_small_and_is_made_here', () => {
+		const root = new URL('../../', import.meta.url);
+		const shown = [...fs.readFileSync(new URL('README.md', root), 'utf8').matchAll(/docs\/images\/([\w-]+)\.png/g)].map((found) => found[1]);
+		const there = fs.readdirSync(new URL('docs/images', root)).map((file) => path.parse(file).name);
+		assert.ok(shown.length > 0);
+		assert.deepEqual([...new Set(shown)].sort(), there.sort());
+		for (const name of shown) {
+			assert.ok(kept.has(name), `${name} is made by no test`);
+			assert.ok(fs.statSync(new URL(`docs/images/${name}.png`, root)).size < 150 * 1024, name);
+		}
 	});
 });
