@@ -11,7 +11,8 @@
 #include "review_fetcher/review_find.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/allocator_interface.h>
+/* Declared here: gcc 12 brings the function, and its header only where clang is installed. */
+size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
 
 #define ROWS 4000
