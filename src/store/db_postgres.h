@@ -43,6 +43,7 @@
 	X(PQpipelineSync)       \
 	X(PQresultErrorField)   \
 	X(PQresultStatus)       \
+	X(PQsendFlushRequest)   \
 	X(PQsendPrepare)        \
 	X(PQsendQuery)          \
 	X(PQsendQueryParams)    \

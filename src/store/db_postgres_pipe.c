@@ -34,6 +34,17 @@ MUST_CHECK static int add(
 	return 0;
 }
 
+/* The server keeps its answers until the end unless it is asked for them: and that BEGIN is
+ * answered says that the server is there, however long the next statement takes. */
+MUST_CHECK static int add_begin(struct postgres_db *db, const char *begin, struct fault *f)
+{
+	if (add(db, begin, &none, f) < 0)
+		return -1;
+	if (!db->pq->PQsendFlushRequest(db->conn))
+		return postgres_raise(db, NULL, f);
+	return add(db, POSTGRES_BY_INDEX, &none, f);
+}
+
 int postgres_pipe_add(
 	struct postgres_db *db, const char *sql, const struct postgres_args *a, struct fault *f)
 {
@@ -43,8 +54,7 @@ int postgres_pipe_add(
 		return postgres_raise(db, NULL, f);
 	db->begin = NULL;
 	db->begins = db->begins || begin != NULL;
-	if (begin != NULL &&
-		(add(db, begin, &none, f) < 0 || add(db, POSTGRES_BY_INDEX, &none, f) < 0))
+	if (begin != NULL && add_begin(db, begin, f) < 0)
 		return -1;
 	return add(db, sql, a != NULL ? a : &none, f);
 }

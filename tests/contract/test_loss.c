@@ -145,6 +145,27 @@ static void every_transaction_has_its_limits(void **state)
 	}
 }
 
+static int be_slow_at_once(struct db *db, void *arg, struct fault *f)
+{
+	(void)arg;
+	return db_exec(db, "SELECT pg_sleep(8.5)", NULL, f);
+}
+
+/* Longer than BEGIN may take, which travels along. */
+static void a_transaction_may_begin_with_a_statement_that_takes_long(void **state)
+{
+	struct contract *c = *state;
+	struct fault f = {0};
+	struct store *s;
+
+	skip_without_server(c);
+	s = contract_store(c, NULL, 1);
+	for (int i = 0; i < 3; i++) /* from the second on, the connection knows who answers */
+		read_number(s, "SELECT count(*) FROM items");
+	assert_done(store_transact(s, be_slow_at_once, NULL, &f), &f);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +174,7 @@ int main(void)
 		CONTRACT_TEST(a_transaction_that_loses_every_connection_gives_up),
 		CONTRACT_TEST(every_transaction_has_its_limits),
 		CONTRACT_TEST(a_connection_ended_while_idle_is_replaced_without_a_word),
+		CONTRACT_TEST(a_transaction_may_begin_with_a_statement_that_takes_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
