@@ -125,3 +125,11 @@ void map_drop(struct map *m)
 	mem_free(m->buckets);
 	*m = MAP_INIT;
 }
+
+void map_drop_all(struct map *m, void (*drop)(void *value))
+{
+	for (size_t i = 0; i < m->n_buckets; i++)
+		for (const struct map_node *node = m->buckets[i]; node; node = node->next)
+			drop(node->value);
+	map_drop(m);
+}

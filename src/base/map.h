@@ -22,5 +22,7 @@ void *map_remove(struct map *m, const void *key, size_t len); /* the value taken
 int map_each(const struct map *m, int (*each)(void *arg, const void *key, size_t len, void *value),
 	void *arg);
 void map_drop(struct map *m); /* frees the table, not the values */
+/* The same, after drop() of each value; drop() must not look at the map. */
+void map_drop_all(struct map *m, void (*drop)(void *value));
 
 #endif

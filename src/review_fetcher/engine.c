@@ -433,33 +433,23 @@ void review_fetcher_stop(struct review_fetcher *rf)
 	replies_stop(rf);
 }
 
-static int free_job(void *arg, const void *key, size_t len, void *value)
+static void free_job(void *job)
 {
-	(void)arg;
-	(void)key;
-	(void)len;
-	job_free(value);
-	return 0;
+	job_free(job);
 }
 
-static int free_token(void *arg, const void *key, size_t len, void *value)
+static void free_token(void *token)
 {
-	(void)arg;
-	(void)key;
-	(void)len;
-	secret_drop(value);
-	mem_free(value);
-	return 0;
+	secret_drop(token);
+	mem_free(token);
 }
 
 void review_fetcher_free(struct review_fetcher *rf)
 {
 	if (!rf)
 		return;
-	map_each(&rf->jobs, free_job, NULL);
-	map_drop(&rf->jobs);
-	map_each(&rf->tokens, free_token, NULL);
-	map_drop(&rf->tokens);
+	map_drop_all(&rf->jobs, free_job);
+	map_drop_all(&rf->tokens, free_token);
 	sessions_free(rf);
 	gates_free(rf);
 	pthread_mutex_destroy(&rf->lock);

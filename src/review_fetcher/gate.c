@@ -331,8 +331,10 @@ void gate_unref(struct gate *g)
 		g->refs--;
 }
 
-static void gate_free(struct gate *g)
+static void gate_free(void *gate)
 {
+	struct gate *g = gate;
+
 	while (g->turn) {
 		struct line *l = g->turn;
 
@@ -375,19 +377,9 @@ void gates_tidy(struct review_fetcher *rf)
 	}
 }
 
-static int free_gate(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	gate_free(value);
-	return 0;
-}
-
 void gates_free(struct review_fetcher *rf)
 {
-	map_each(&rf->gates, free_gate, NULL);
-	map_drop(&rf->gates);
+	map_drop_all(&rf->gates, gate_free);
 }
 
 /* ---- what walks and people do ---- */

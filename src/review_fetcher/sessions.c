@@ -20,8 +20,10 @@ struct session {
 	int64_t expires_ms; /* monotonic */
 };
 
-static void session_free(struct session *s)
+static void session_free(void *session)
 {
+	struct session *s = session;
+
 	if (!s)
 		return;
 	secret_drop(&s->access_token);
@@ -63,19 +65,9 @@ void sessions_tidy(struct review_fetcher *rf)
 	pthread_mutex_unlock(&rf->lock);
 }
 
-static int drop_one(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	session_free(value);
-	return 0;
-}
-
 void sessions_free(struct review_fetcher *rf)
 {
-	map_each(&rf->sessions, drop_one, NULL);
-	map_drop(&rf->sessions);
+	map_drop_all(&rf->sessions, session_free);
 }
 
 int sessions_open(struct review_fetcher *rf, struct job_input *moved,

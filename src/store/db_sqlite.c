@@ -212,23 +212,20 @@ MUST_CHECK static int set_up(struct sqlite_db *db, struct fault *f)
 		f);
 }
 
-static int drop_statement(void *arg, const void *key, size_t len, void *value)
+static void drop_statement(void *value)
 {
 	struct statement *st = value;
 
-	(void)arg, (void)key, (void)len;
 	sqlite3_finalize(st->handle);
 	mem_free(st->sql);
 	mem_free(st);
-	return 0;
 }
 
 static void close_db(struct db *base)
 {
 	struct sqlite_db *db = sqlite_of(base);
 
-	map_each(&db->statements, drop_statement, NULL);
-	map_drop(&db->statements);
+	map_drop_all(&db->statements, drop_statement);
 	sqlite3_close(db->handle);
 	mem_free(db);
 }
@@ -364,7 +361,7 @@ static void keep(struct sqlite_db *db, const char *sql, size_t len, struct state
 		if (oldest == NULL)
 			return;
 		map_remove(&db->statements, oldest->sql, strlen(oldest->sql));
-		drop_statement(NULL, NULL, 0, oldest);
+		drop_statement(oldest);
 	}
 	st->sql = mem_text_n(sql, len);
 	st->is_kept = true;
@@ -397,7 +394,7 @@ static void release_statement(struct statement *st)
 	sqlite3_clear_bindings(st->handle);
 	st->is_running = false;
 	if (!st->is_kept)
-		drop_statement(NULL, NULL, 0, st);
+		drop_statement(st);
 }
 
 static int bind_one(sqlite3_stmt *handle, int i, const struct db_value *v)

@@ -105,19 +105,9 @@ struct due_app {
 	bool is_probing;
 };
 
-static int free_each(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	mem_free(value);
-	return 0;
-}
-
 void due_apps_done(struct due_apps *a)
 {
-	map_each(&a->failing, free_each, NULL);
-	map_drop(&a->failing);
+	map_drop_all(&a->failing, mem_free);
 }
 
 int64_t due_apps_wait_ms(struct due_apps *a, const char *app_id, int64_t mono_ms)

@@ -90,8 +90,10 @@ void keys_init(struct key_table *t)
 	pthread_rwlock_init(&t->lock, NULL);
 }
 
-static void key_free(struct api_key *k)
+static void key_free(void *key)
 {
+	struct api_key *k = key;
+
 	if (k == NULL)
 		return;
 	map_drop(&k->branches);
@@ -101,19 +103,9 @@ static void key_free(struct api_key *k)
 	mem_free(k);
 }
 
-static int free_each(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	key_free(value);
-	return 0;
-}
-
 void keys_done(struct key_table *t)
 {
-	map_each(&t->keys, free_each, NULL);
-	map_drop(&t->keys);
+	map_drop_all(&t->keys, key_free);
 	pthread_rwlock_destroy(&t->lock);
 }
 

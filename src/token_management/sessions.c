@@ -19,19 +19,9 @@ void sessions_init(struct session_table *t)
 	pthread_rwlock_init(&t->lock, NULL);
 }
 
-static int free_each(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	mem_free(value);
-	return 0;
-}
-
 void sessions_done(struct session_table *t)
 {
-	map_each(&t->sessions, free_each, NULL);
-	map_drop(&t->sessions);
+	map_drop_all(&t->sessions, mem_free);
 	pthread_rwlock_destroy(&t->lock);
 }
 

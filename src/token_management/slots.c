@@ -109,27 +109,19 @@ void slots_init(struct slot_table *t)
 	metric_register(&reads_total);
 }
 
-static void slot_free(struct slot *s)
+static void slot_free(void *slot)
 {
+	struct slot *s = slot;
+
 	live_token_done(&s->token);
 	mem_free(s->retry_reason);
 	mem_free(s);
 }
 
-static int free_each(void *arg, const void *key, size_t len, void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)len;
-	slot_free(value);
-	return 0;
-}
-
 void slots_done(struct slot_table *t)
 {
 	for (size_t i = 0; i < SLOT_SHARDS; i++) {
-		map_each(&t->shards[i].slots, free_each, NULL);
-		map_drop(&t->shards[i].slots);
+		map_drop_all(&t->shards[i].slots, slot_free);
 		pthread_mutex_destroy(&t->shards[i].lock);
 	}
 }

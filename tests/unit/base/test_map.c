@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/rand.h"
 
 static void what_is_put_is_found_until_it_is_removed(void **state)
@@ -51,6 +52,28 @@ static void a_walk_stops_when_told(void **state)
 	map_drop(&m);
 }
 
+static int n_freed;
+
+static void free_and_count(void *value)
+{
+	n_freed++;
+	mem_free(value);
+}
+
+static void all_values_are_freed_once_with_the_table(void **state)
+{
+	struct map m = MAP_INIT;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_null(map_put(&m, &i, sizeof(i), mem_alloc(1)));
+	map_drop_all(&m, free_and_count);
+	assert_int_equal(n_freed, 100);
+	assert_int_equal(m.count, 0);
+	map_drop_all(&m, free_and_count);
+	assert_int_equal(n_freed, 100);
+}
+
 static void stable_hashes_never_change_and_known_digests_hold(void **state)
 {
 	static const uint8_t abc[4] = {0xba, 0x78, 0x16, 0xbf};
@@ -85,6 +108,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_put_is_found_until_it_is_removed),
 		cmocka_unit_test(a_walk_stops_when_told),
+		cmocka_unit_test(all_values_are_freed_once_with_the_table),
 		cmocka_unit_test(stable_hashes_never_change_and_known_digests_hold),
 		cmocka_unit_test(random_text_and_uuids_have_their_shape),
 	};
