@@ -245,7 +245,9 @@ static void say_revoked(struct request *req, const struct revoke_result *r, bool
 
 static void say_ended(struct request *req, const struct revoke_result *r, bool purges)
 {
-	if (r->outcome == REVOKE_NOTHING)
+	if (r->outcome == REVOKE_UNKNOWN)
+		problem_say(req, 404, NOT_FOUND);
+	else if (r->outcome == REVOKE_NOTHING)
 		say_deleted(req, r->client_row, r->branch_id, NULL, purges);
 	else if (r->outcome == REVOKE_DONE && !r->is_deleted)
 		problem_say(req, 409,
@@ -257,32 +259,7 @@ static void say_ended(struct request *req, const struct revoke_result *r, bool p
 
 static void on_revoked(void *arg, const struct revoke_result *r)
 {
-	struct request *req = arg;
-	struct fault f = {0};
-	int purges;
-
-	switch (r->outcome) {
-	case REVOKE_DONE:
-	case REVOKE_WAITS:
-	case REVOKE_NOTHING:
-		purges = revoking_purge(req, r->branch_id, &f);
-		if (purges < 0) {
-			request_fail(req, &f);
-			return;
-		}
-		say_ended(req, r, purges == 1);
-		break;
-	case REVOKE_UNKNOWN:
-		problem_say(req, 404, NOT_FOUND);
-		break;
-	case REVOKE_SHARED:
-		revoking_say_shared(req, r);
-		break;
-	case REVOKE_FAILED:
-		request_fail(req, r->fault);
-		return;
-	}
-	request_finish(req);
+	revoking_finish(arg, r, say_ended);
 }
 
 static int delete_client(struct request *req, struct fault *f)

@@ -25,7 +25,7 @@ static bool sees(struct request *req, const char *branch_id)
 	       keys_may_see(request_tokens(req), &req->key, branch_id, strlen(branch_id));
 }
 
-void revoking_say_shared(struct request *req, const struct revoke_result *r)
+static void say_shared(struct request *req, const struct revoke_result *r)
 {
 	const bool is_one = r->siblings_total == 1;
 	char detail[400];
@@ -71,4 +71,27 @@ int revoking_purge(struct request *req, const char *branch_id, struct fault *f)
 	if (!request_query_flag(req, "purge"))
 		return 0;
 	return reviews_purge_branch(request_reviews(req), branch_id, f) < 0 ? -1 : 1;
+}
+
+void revoking_finish(struct request *req, const struct revoke_result *r, revoking_say_fn *say)
+{
+	const bool has_ended =
+		r->outcome == REVOKE_DONE || r->outcome == REVOKE_WAITS || r->is_deleted;
+	struct fault f = {0};
+	int purges;
+
+	if (r->outcome == REVOKE_FAILED) {
+		request_fail(req, r->fault);
+		return;
+	}
+	purges = has_ended ? revoking_purge(req, r->branch_id, &f) : 0;
+	if (purges < 0) {
+		request_fail(req, &f);
+		return;
+	}
+	if (r->outcome == REVOKE_SHARED)
+		say_shared(req, r);
+	else
+		say(req, r, purges == 1);
+	request_finish(req);
 }

@@ -257,37 +257,20 @@ static void say_revoked(struct request *req, const struct revoke_result *r, bool
 	json_close(&out, '}');
 }
 
-static void on_revoked(void *arg, const struct revoke_result *r)
+static void say_ended(struct request *req, const struct revoke_result *r, bool purges)
 {
-	struct request *req = arg;
-	struct fault f = {0};
-	int purges;
-
-	switch (r->outcome) {
-	case REVOKE_DONE:
-	case REVOKE_WAITS:
-		purges = revoking_purge(req, r->branch_id, &f);
-		if (purges < 0) {
-			request_fail(req, &f);
-			return;
-		}
-		say_revoked(req, r, purges == 1);
-		break;
-	case REVOKE_UNKNOWN:
+	if (r->outcome == REVOKE_UNKNOWN)
 		say_unknown(req, request_param(req, "branch_id"));
-		break;
-	case REVOKE_NOTHING:
+	else if (r->outcome == REVOKE_NOTHING)
 		problem_say(
 			req, 409, "This branch was never connected: there is nothing to revoke");
-		break;
-	case REVOKE_SHARED:
-		revoking_say_shared(req, r);
-		break;
-	case REVOKE_FAILED:
-		request_fail(req, r->fault);
-		return;
-	}
-	request_finish(req);
+	else
+		say_revoked(req, r, purges);
+}
+
+static void on_revoked(void *arg, const struct revoke_result *r)
+{
+	revoking_finish(arg, r, say_ended);
 }
 
 static int revoke_token(struct request *req, struct fault *f)
