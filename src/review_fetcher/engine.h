@@ -69,6 +69,7 @@ struct walk {
 	int64_t pass, pass_pages, pass_started_ms, recounts, rows_seen, rows_expected;
 	unsigned attempts;       /* transient failures of this page */
 	bool token_tried;        /* this page already cost a token */
+	unsigned overtaken;      /* how often this page was asked for again for that */
 	unsigned store_failures; /* of the database, in a row */
 	unsigned calls;          /* not yet counted in the job's row */
 	int64_t asked_mono_ms;   /* when the request was sent whose answer is stored */

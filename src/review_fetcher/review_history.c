@@ -24,10 +24,14 @@ static void event_kind(const char *kind, char ret[static 32])
 	snprintf(ret, 32, "review.%s", kind);
 }
 
-static void event_key(
-	const char *location_id, const char *review_id, int64_t n, char ret[static KEY_MAX])
+static void event_key(const char *location_id, const char *review_id, int64_t generation, int64_t n,
+	char ret[static KEY_MAX])
 {
-	snprintf(ret, KEY_MAX, "%s/%s/%lld", location_id, review_id, (long long)n);
+	if (generation)
+		snprintf(ret, KEY_MAX, "%s/%s/%lld.%lld", location_id, review_id,
+			(long long)generation, (long long)n);
+	else
+		snprintf(ret, KEY_MAX, "%s/%s/%lld", location_id, review_id, (long long)n);
 }
 
 static int64_t changed_us(
@@ -179,7 +183,7 @@ int review_change_write(struct db *db, const struct review_place *at, enum revie
 		return written;
 	counts->kinds[kind]++;
 	event_kind(kinds[kind], name);
-	event_key(at->location_id, new->id, row->changes, key);
+	event_key(at->location_id, new->id, row->generation, row->changes, key);
 	put_event(&data, at, kind, row, new, changed_us(kind, old, new), key);
 	event.data = buf_text(&data);
 	return events_add(db, &event, f) < 0 ? -1 : 0;
@@ -210,7 +214,7 @@ static int show(void *arg, const struct db_value *cols, size_t n_cols, struct fa
 	(void)n_cols;
 	(void)f;
 	event_kind(kind, name);
-	event_key(s->location_id, s->review_id, db_get_int(&cols[0]), key);
+	event_key(s->location_id, s->review_id, db_get_int(&cols[6]), db_get_int(&cols[0]), key);
 	event_id_of(name, key, id);
 	json_open(s->out, '{');
 	json_add_int(s->out, "n", db_get_int(&cols[0]));
@@ -232,9 +236,9 @@ int review_history_write(struct db *db, int64_t review, const char *location_id,
 
 	json_open(ret, '[');
 	read = db_read(db,
-		"SELECT n, kind, changed_us, detected_at_ms, before_json, after_json FROM "
-		"review_changes"
-		" WHERE review = $1 ORDER BY n LIMIT 1000",
+		"SELECT c.n, c.kind, c.changed_us, c.detected_at_ms, c.before_json, c.after_json,"
+		" r.generation FROM review_changes c JOIN reviews r ON r.id = c.review"
+		" WHERE c.review = $1 ORDER BY c.n LIMIT 1000",
 		show, &s, f, db_int(review));
 	json_close(ret, ']');
 	return read;

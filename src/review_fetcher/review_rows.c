@@ -15,6 +15,8 @@
 #include "base/text.h"
 #include "core/limits.h"
 
+#define SLACK_MS 5000 /* that the time of two transactions may be apart */
+
 struct prior {
 	bool is_there, same, same_raw;
 	int64_t last_walk_id, updated_at_ms;
@@ -59,7 +61,8 @@ static int read_prior(void *arg, const struct db_value *cols, size_t n_cols, str
 	p->row = (struct review_row){.id = db_get_int(&cols[0]),
 		.changes = db_get_int(&cols[1]),
 		.created_at_ms = db_get_int(&cols[2]),
-		.deleted_at_ms = db_get_int(&cols[3])};
+		.deleted_at_ms = db_get_int(&cols[3]),
+		.generation = db_get_int(&cols[8])};
 	p->last_walk_id = db_get_int(&cols[4]);
 	p->updated_at_ms = db_get_int(&cols[7]);
 	p->same = cols[5].len == HASH_BLAKE2B_SIZE &&
@@ -89,10 +92,11 @@ static int read_id(void *arg, const struct db_value *cols, size_t n_cols, struct
 	(void)f;
 	row->id = db_get_int(&cols[0]);
 	row->created_at_ms = db_get_int(&cols[1]);
+	row->generation = db_get_int(&cols[2]);
 	return 0;
 }
 
-/* row: changes is what it becomes; gets id and created_at. */
+/* row: changes is what it becomes; gets id, created_at and generation. */
 static int write_row(struct db *db, const struct review_place *at, const struct google_review *r,
 	const uint8_t *hash, struct review_row *row, struct fault *f)
 {
@@ -101,9 +105,10 @@ static int write_row(struct db *db, const struct review_place *at, const struct 
 		" reviewer_name, reviewer_photo_url, is_anonymous, review_created_us, "
 		"review_updated_us,"
 		" reply_text, reply_updated_us, reply_state, raw, content_hash,"
-		" created_at_ms, updated_at_ms, last_seen_ms, last_walk_id, changes)"
+		" created_at_ms, updated_at_ms, last_seen_ms, last_walk_id, changes,"
+		" generation)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-		" $16, $16, $17, $18, $19)"
+		" $16, $16, $17, $18, $19, $16)"
 		" ON CONFLICT (location_id, review_id) DO UPDATE SET account_id = "
 		"excluded.account_id,"
 		" rating = excluded.rating, comment = excluded.comment,"
@@ -116,7 +121,7 @@ static int write_row(struct db *db, const struct review_place *at, const struct 
 		" raw = excluded.raw, content_hash = excluded.content_hash,"
 		" updated_at_ms = excluded.updated_at_ms, last_seen_ms = excluded.last_seen_ms,"
 		" last_walk_id = excluded.last_walk_id, changes = excluded.changes,"
-		" deleted_at_ms = NULL RETURNING id, created_at_ms";
+		" deleted_at_ms = NULL RETURNING id, created_at_ms, generation";
 
 	return db_read(db, sql, read_id, row, f, db_text(at->location_id), db_text(r->id),
 		db_text(at->account_id), db_int_or_null(r->rating, r->rating != 0),
@@ -240,7 +245,7 @@ static int look_up(struct db *db, const struct review_place *at, const char *rev
 {
 	static const char sql[] =
 		"SELECT id, changes, created_at_ms, deleted_at_ms, last_walk_id, content_hash, raw,"
-		" updated_at_ms FROM reviews WHERE location_id = $1 AND review_id = $2";
+		" updated_at_ms, generation FROM reviews WHERE location_id = $1 AND review_id = $2";
 
 	return db_read(db, sql, read_prior, p, f, db_text(at->location_id), db_text(review_id));
 }
@@ -249,11 +254,13 @@ static int look_up(struct db *db, const struct review_place *at, const char *rev
  * Somebody else changed the row while Google's answer was on its way: a reply from here, a push
  * message, another job. Which of the two saw Google later nobody can tell, but the row's may be
  * younger than the answer, and to go back would be told as a change, and forth again as another.
- * What the answer did know better is met by the next pass.
+ * Where the two differ, Google is asked once more.
  */
 static bool is_overtaken(const struct review_place *at, const struct prior *p)
 {
-	return at->asked_ms && p->is_there && p->updated_at_ms > at->asked_ms;
+	/* What was stored in the future tells nothing: a clock was set back. */
+	return at->asked_ms && p->is_there && p->updated_at_ms > at->asked_ms &&
+	       p->updated_at_ms <= at->now_ms + SLACK_MS;
 }
 
 int review_store(struct db *db, const struct review_place *at, const struct google_review *r,
@@ -270,6 +277,7 @@ int review_store(struct db *db, const struct review_place *at, const struct goog
 	if (!prior.is_there)
 		return store_new(db, at, r, hash, counts, f);
 	if (is_overtaken(at, &prior)) {
+		counts->overtaken += prior.raw != NULL;
 		counts->unchanged += prior.last_walk_id != at->walk_id;
 		mem_free(prior.raw);
 		return see_row(db, at, &prior.row, f);
@@ -311,8 +319,12 @@ int review_delete(struct db *db, const struct review_place *at, const char *revi
 	if (look_up(db, at, review_id, &prior, f) < 0)
 		return -1;
 	if (!prior.is_there || prior.row.deleted_at_ms || is_overtaken(at, &prior)) {
+		bool shown = prior.is_there && !prior.row.deleted_at_ms;
+
+		counts->overtaken += shown;
 		mem_free(prior.raw);
-		return 0;
+		/* Seen, so that it is not the next one to be asked for, too. */
+		return shown ? see_row(db, at, &prior.row, f) : 0;
 	}
 	prior.row.changes++;
 	prior.row.deleted_at_ms = at->now_ms;

@@ -34,10 +34,12 @@ struct review_place { /* where it was seen, and by whom; borrowed */
 struct review_counts {
 	int64_t seen, changed, unchanged; /* each review once a walk */
 	int64_t kinds[REVIEW_KINDS];
+	int64_t overtaken; /* left as they are, though Google said something else */
 };
 
 struct review_row {
 	int64_t id, changes, created_at_ms, deleted_at_ms;
+	int64_t generation; /* with changes it names an event; another one after a purge */
 };
 
 /* ---- review_rows.c ---- */

@@ -16,6 +16,7 @@
 
 #define PARK_FIRST_MS (60LL * 60 * 1000)
 #define PARK_LONGEST_MS (7 * 24 * PARK_FIRST_MS)
+#define OVERTAKEN_MOST 3
 
 static struct review_place place_of(const struct writing *t)
 {
@@ -30,6 +31,18 @@ static struct review_place place_of(const struct writing *t)
 		.pass_started_ms = t->at.pass_started_ms,
 		.now_ms = t->now_ms,
 		.asked_ms = t->asked_ms};
+}
+
+/*
+ * Something else was stored while this answer was on its way: which of the two is younger, the next
+ * answer to the same question tells. A quick pass may never come as far again.
+ */
+static bool must_ask_again(struct writing *t)
+{
+	t->again = t->n.reviews.overtaken > 0 && t->w->overtaken < OVERTAKEN_MOST;
+	if (t->again && !t->w->probe_id)
+		t->at.pass_pages--;
+	return t->again;
 }
 
 /* ---- how it ends ---- */
@@ -212,7 +225,9 @@ int probe_store(struct db *db, struct writing *t, struct fault *f)
 	int stored = t->page ? review_store(db, &at, &t->page->reviews[0], &t->n.reviews, f)
 			     : review_delete(db, &at, t->w->probe_id, &t->n.reviews, f);
 
-	return stored < 0 ? -1 : next_probe(db, t, f);
+	if (stored < 0)
+		return -1;
+	return must_ask_again(t) ? 0 : next_probe(db, t, f);
 }
 
 /* One review for its own sake. That it is not there proves no deletion: a pass has to miss it too.
@@ -226,7 +241,11 @@ int one_store(struct db *db, struct writing *t, struct fault *f)
 		t->at.error = "Google has no such review";
 		return 0;
 	}
-	return review_store(db, &at, &t->page->reviews[0], &t->n.reviews, f);
+	if (review_store(db, &at, &t->page->reviews[0], &t->n.reviews, f) < 0)
+		return -1;
+	if (must_ask_again(t))
+		t->at.state = "open";
+	return 0;
 }
 
 /* ---- the last page ---- */
@@ -301,6 +320,8 @@ int reviews_store(struct db *db, struct writing *t, struct fault *f)
 		if (review_store(db, &at, &t->page->reviews[i], &t->n.reviews, f) < 0)
 			return -1;
 	}
+	if (must_ask_again(t))
+		return 0;
 	if (t->page->total >= 0)
 		t->at.rows_expected = t->page->total;
 	t->at.rows_seen += (int64_t)t->page->n;

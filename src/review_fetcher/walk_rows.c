@@ -42,7 +42,7 @@ static int begin_writing(struct db *db, struct writing *t, struct fault *f)
 	};
 	t->n = (struct counts){0};
 	t->change = (struct walk_change){0};
-	t->lost = false;
+	t->lost = t->again = false;
 	return 0;
 }
 
@@ -245,6 +245,7 @@ static void follow(struct walk *w, const struct writing *t)
 	w->calls = 0;
 	w->attempts = 0;
 	w->token_tried = false;
+	w->overtaken = t->again ? w->overtaken + 1 : 0;
 }
 
 static int write_all(struct walk *w, struct writing *t, store_body_fn *body,

@@ -37,6 +37,7 @@ struct writing { /* one transaction; body may run again, so it starts from w eac
 	struct counts n;
 	struct walk_change change;
 	bool lost;
+	bool again; /* the same page is to be asked for once more */
 	char words[200], probe[PROBE_ID_MAX];
 };
 

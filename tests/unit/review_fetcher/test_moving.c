@@ -100,6 +100,55 @@ static void a_reply_from_here_outlives_a_page_from_before_it(void **state)
 	assert_string_equal(kind_of_last_change(), "reply_added");
 }
 
+static void an_edit_in_a_page_from_before_a_reply_is_not_lost(void **state)
+{
+	struct shop_review *r = &shops.shop[0].reviews[3];
+	const char *job, *before;
+
+	(void)state;
+	fill(5);
+	before = r->comment;
+	r->comment = "Edited";
+	job = world_job();
+	run_to_answer("l000-0/reviews?");
+	r->comment = before; /* what was read for the reply is older than the page */
+	r->reply = "Thanks";
+	r->reply_s = world.wall_ms / 1000;
+	read_by_name(3);
+	r->comment = "Edited";
+	assert_string_equal(world_run(job), "completed");
+	assert_string_equal(
+		world_text("SELECT comment FROM reviews WHERE review_id = 'r3'"), "Edited");
+	assert_string_equal(
+		world_text("SELECT reply_text FROM reviews WHERE review_id = 'r3'"), "Thanks");
+	assert_int_equal(world_number(CHANGES), 2);
+}
+
+static void a_review_that_is_read_again_after_a_purge_is_told_under_an_id_of_its_own(void **state)
+{
+	static const char told[] = "SELECT count(*) FROM events WHERE kind = 'review.new'";
+
+	(void)state;
+	fill(5);
+	assert_int_equal(world_number(told), 5);
+	world_number("DELETE FROM reviews");
+	world_number("UPDATE locations SET watermark_us = NULL");
+	assert_string_equal(world_run(world_job()), "completed");
+	assert_int_equal(world_number(LIVE), 5);
+	assert_int_equal(world_number(told), 10);
+}
+
+/* A clock that was set back makes what is stored look younger than any answer. */
+static void a_deletion_is_believed_after_the_clock_was_set_back(void **state)
+{
+	(void)state;
+	fill(5);
+	world_number("UPDATE reviews SET updated_at_ms = updated_at_ms + 360000000");
+	shops.shop[0].reviews[3].gone = true;
+	assert_string_equal(world_run(world_job()), "completed");
+	assert_int_equal(world_number(LIVE), 4);
+}
+
 static void a_review_that_returned_is_not_deleted_by_an_answer_from_before(void **state)
 {
 	struct shop_review *r = &shops.shop[0].reviews[3];
@@ -215,6 +264,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 	const struct CMUnitTest tests[] = {
 		T(a_reply_from_here_outlives_a_page_from_before_it),
+		T(an_edit_in_a_page_from_before_a_reply_is_not_lost),
+		T(a_review_that_is_read_again_after_a_purge_is_told_under_an_id_of_its_own),
+		T(a_deletion_is_believed_after_the_clock_was_set_back),
 		T(a_review_that_returned_is_not_deleted_by_an_answer_from_before),
 		T(what_comes_while_pages_are_read_costs_the_first_page_again_and_not_all),
 		T(a_location_that_never_rests_is_read_completely_all_the_same),
