@@ -133,7 +133,7 @@ function Filters({ values, set }: { values: Record<string, string>; set: (values
 	const places = useLoad<{ locations: Location[] }>(`places ${values.branch_id}`, (signal) => get(`/api/v1/locations${query({ branch_id: values.branch_id, limit: 200 })}`, signal));
 	const pick = (name: string) => (e: { currentTarget: HTMLSelectElement | HTMLInputElement }) => set({ [name]: e.currentTarget.value });
 	return (
-		<div class="filters" role="search">
+		<div class="filters many" role="search">
 			<Search label="Search words or names" value={values.q} onChange={(q) => set({ q })} />
 			<input list="branches" aria-label="Branch" placeholder="All branches" value={values.branch_id} onChange={(e) => set({ branch_id: e.currentTarget.value.trim(), location_id: '' })} />
 			<datalist id="branches">{branches.data?.clients.map((c) => <option key={c.client_id} value={c.branch_identifier}>{c.workspace_name}</option>)}</datalist>

@@ -35,7 +35,7 @@ export function Distribution({ ratings }: { ratings: number[] }) {
 	const most = Math.max(1, ...ratings.slice(1)), mean = average(ratings);
 	return (
 		<div class="distribution">
-			<div class="mean"><strong>{mean === null ? '–' : mean.toFixed(2)}</strong><Stars n={mean === null ? null : Math.round(mean)} /><small>{count(sum(ratings))} reviews</small></div>
+			<div class="mean"><strong>{mean === null ? '–' : mean.toFixed(2)}</strong><Stars n={mean === null ? null : Math.round(mean)} /><small>{count(sum(ratings))} {sum(ratings) === 1 ? 'review' : 'reviews'}</small></div>
 			<ol>{[5, 4, 3, 2, 1].map((stars) => (
 				<li key={stars}><span>{stars}</span><meter min={0} max={most} value={ratings[stars]} aria-label={`${stars} stars`}>{ratings[stars]}</meter><span class="num">{count(ratings[stars])}</span></li>))}
 			</ol>

@@ -160,6 +160,7 @@ const ACTS = {
 		const { reviews } = (await it.ask('GET', '/api/v1/reviews?limit=1')).json;
 		return it.ask('DELETE', `/api/v1/reviews/${reviews[0].id}/reply`);
 	}],
+	'POST /api/v1/demo/nested': null, // shows what the simulator makes up, and keeps nothing
 	'POST /api/v1/stream-session': null, // memory of a minute; the job that it starts is audited when it starts
 };
 

@@ -241,7 +241,8 @@ test('kill_9_repeats_at_most_what_was_in_hand_and_another_process_goes_on', asyn
 	assert.ok(!holder.program.isRunning);
 	const ids = receiver.calls.map((c) => c.id);
 	assert.deepEqual(new Set(ids), new Set(events.map((e) => e.event_id)));
-	assert.ok(ids.length - new Set(ids).size <= 8, `${ids.length - new Set(ids).size} repeated`);
+	// Behind the oldest that has no answer, up to a window of 64 may have been taken.
+	assert.ok(ids.length - new Set(ids).size <= 64, `${ids.length - new Set(ids).size} repeated`);
 });
 
 test('settings_that_cannot_work_stop_the_start', async (t) => {

@@ -8,6 +8,10 @@ CREATE TABLE review_days (
 	n {int} NOT NULL,
 	PRIMARY KEY (day, rating, is_answered, part)
 ) {strict keyed};
+-- only postgresql
+-- An older process may be writing: what it stores must be either counted here or seen by the triggers.
+LOCK TABLE reviews IN SHARE ROW EXCLUSIVE MODE;
+-- all
 INSERT INTO review_days (day, rating, is_answered, part, n)
 	SELECT review_updated_us / 86400000000, COALESCE(rating, 0), CASE WHEN reply_text IS NULL THEN 0 ELSE 1 END, 0, count(*)
 	FROM reviews WHERE deleted_at_ms IS NULL AND review_updated_us > 0 GROUP BY 1, 2, 3;
