@@ -49,8 +49,11 @@ void answer_drop(struct answer *a)
 	if (a->secret)
 		a->body.wiped = true;
 	buf_drop(&a->body);
-	if (a->stream)
-		TAKE(a->stream)->close(a->stream);
+	if (a->stream) {
+		struct stream *unsent = TAKE(a->stream);
+
+		unsent->close(unsent);
+	}
 }
 
 void request_done(struct request *req)

@@ -191,6 +191,28 @@ static void retry_after_is_in_whole_seconds(void **state)
 	}
 }
 
+static struct stream *closed;
+
+static void close_it(struct stream *s)
+{
+	closed = s;
+}
+
+/* The caller went before the first byte, say. */
+static void a_stream_that_is_never_sent_is_closed_once(void **state)
+{
+	struct stream stream = {.close = close_it};
+
+	(void)state;
+	req.answer.stream = &stream;
+	answer_drop(&req.answer);
+	assert_ptr_equal(closed, &stream);
+	assert_null(req.answer.stream);
+	closed = NULL;
+	answer_drop(&req.answer);
+	assert_null(closed);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -204,6 +226,7 @@ int main(void)
 		TEST(the_inside_stays_inside),
 		TEST(five_hundreds_are_logged_once_and_the_rest_is_not),
 		TEST(retry_after_is_in_whole_seconds),
+		TEST(a_stream_that_is_never_sent_is_closed_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
