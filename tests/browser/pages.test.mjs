@@ -154,7 +154,7 @@ describe('people at work', () => {
 		assert.match(await page.locator('.history ins').last().innerText(), /harbour/);
 		await page.locator('.notice').first().waitFor({ state: 'detached' });
 		await picture(page, 'review-diff');
-		await keep(page, 'review');
+		await keep(page.getByRole('dialog'), 'review');
 		assert.deepEqual(await faultsOf(page), []);
 		await page.getByRole('button', { name: 'Remove the answer' }).click();
 		await page.locator('.history').getByText('Answer removed').waitFor();
